@@ -1,0 +1,2 @@
+//! The `emalloc` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! EMTR allocation traces.

@@ -1,0 +1,29 @@
+//! Owns the numbers every layer agrees on: the page, the range of segment
+//! sizes, and the rounding of sizes. Depends on nothing; anyone may use it.
+
+/// A page: the unit in which a heap cuts its segments, in bytes.
+///
+/// This is the heap's own unit and does not change with the system's page size.
+pub const PAGE: usize = 4096;
+
+/// `log2` of [`PAGE`].
+pub const PAGE_SHIFT: u32 = PAGE.trailing_zeros();
+
+/// The smallest segment a heap can work with, in bytes.
+pub const MIN_SEGMENT: usize = 64 << 10;
+
+/// The largest segment a heap can work with, in bytes.
+pub const MAX_SEGMENT: usize = 1 << 30;
+
+/// The segment size of a heap that was not told another, in bytes (the original's `256K`).
+pub const DEFAULT_SEGMENT: usize = 256 << 10;
+
+/// Rounds `n` up to a multiple of `to`, a power of two; `None` if that is more than a `usize` holds.
+#[inline]
+pub const fn round_up(n: usize, to: usize) -> Option<usize> {
+    debug_assert!(to.is_power_of_two());
+    match n.checked_add(to - 1) {
+        Some(sum) => Some(sum & !(to - 1)),
+        None => None,
+    }
+}

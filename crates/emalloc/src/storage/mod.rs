@@ -1,0 +1,176 @@
+//! Layer 1: where segments come from. This file owns the contract, [`Storage`];
+//! each storage has a file of its own. Depends on `sys` and `layout` only.
+
+use core::fmt;
+use core::ptr::NonNull;
+
+/// What a storage can do beyond handing out memory and taking it back.
+///
+/// A heap asks once, at its creation, and copes with whatever is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// Sizes are multiples of this many bytes (a power of two).
+    pub granularity: usize,
+    /// Fresh memory is all zero. Each [`Grant`] says it again for itself.
+    pub zeroed: bool,
+    /// [`Storage::resize`] can succeed towards more.
+    pub grow_in_place: bool,
+    /// [`Storage::resize`] can succeed towards less.
+    pub shrink_in_place: bool,
+    /// [`Storage::discard`] can give back a part and keep its addresses.
+    pub discard: bool,
+    /// [`Storage::move_resize`] can succeed, without copying.
+    pub move_without_copy: bool,
+}
+
+impl Capabilities {
+    /// A storage that can do nothing optional, with the given granularity in bytes.
+    pub const fn basic(granularity: usize) -> Self {
+        Self {
+            granularity,
+            zeroed: false,
+            grow_in_place: false,
+            shrink_in_place: false,
+            discard: false,
+            move_without_copy: false,
+        }
+    }
+}
+
+/// Memory that a storage has handed out.
+#[derive(Clone, Copy, Debug)]
+pub struct Grant {
+    /// Its first byte, aligned as asked.
+    pub start: NonNull<u8>,
+    /// Whether every byte of it is zero.
+    pub zeroed: bool,
+}
+
+/// Why a storage did not do what it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// There is no memory of that size left to have; `requested` bytes were asked for.
+    Exhausted {
+        /// Bytes asked for.
+        requested: usize,
+    },
+    /// A limit stands in the way (see `Budget`).
+    Limit {
+        /// The limit in bytes.
+        limit: usize,
+        /// Bytes held when asked.
+        held: usize,
+        /// Bytes asked for on top.
+        requested: usize,
+    },
+    /// This storage never does that, or cannot do it for this block.
+    Unsupported,
+    /// The system refused to set the storage up; its error number.
+    System(i32),
+}
+
+impl fmt::Display for StorageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Exhausted { requested } => write!(f, "the storage has no {requested} bytes left"),
+            Self::Limit {
+                limit,
+                held,
+                requested,
+            } => write!(
+                f,
+                "the storage's limit of {limit} bytes is reached ({held} held, {requested} asked for)"
+            ),
+            Self::Unsupported => f.write_str("the storage cannot do that"),
+            Self::System(code) => write!(f, "the system refused (error {code})"),
+        }
+    }
+}
+
+impl core::error::Error for StorageError {}
+
+/// A source of segments (the original's `zend_mm_mem_handlers`).
+///
+/// Making the value is the original's `init`, dropping it is `dtor`.
+///
+/// Sizes are multiples of [`Capabilities::granularity`] and not zero;
+/// alignments are powers of two. A caller passes back the size and the alignment it asked for
+/// (after a resize: the new size).
+///
+/// # Safety
+/// Whoever implements this promises that memory it grants is readable and writable for the whole
+/// size, aligned as asked, overlaps nothing else alive, and stays so until it is freed, wherever
+/// the storage value itself moves meanwhile; and that a call that answers an error has changed nothing.
+pub unsafe trait Storage: Send {
+    /// The name by which messages and the registry speak of it.
+    fn name(&self) -> &str;
+
+    /// What it can do. The answer never changes.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Hands out `size` bytes aligned to `align` (`_alloc`).
+    ///
+    /// # Errors
+    /// [`StorageError::Exhausted`] or [`StorageError::Limit`]; nothing has changed then.
+    fn allocate(&self, size: usize, align: usize) -> Result<Grant, StorageError>;
+
+    /// Takes memory back (`_free`).
+    ///
+    /// # Safety
+    /// `start` was granted by this storage with this `size` and `align`, and is used no more.
+    unsafe fn free(&self, start: NonNull<u8>, size: usize, align: usize);
+
+    /// Makes a grant larger or smaller where it stands. What is added holds anything.
+    ///
+    /// # Errors
+    /// [`StorageError::Unsupported`] and the others; the grant is as it was then.
+    ///
+    /// # Safety
+    /// As for [`free`](Self::free) with `old`; what is cut off is used no more.
+    unsafe fn resize(
+        &self,
+        start: NonNull<u8>,
+        old: usize,
+        new: usize,
+        align: usize,
+    ) -> Result<(), StorageError> {
+        let _ = (start, old, new, align);
+        Err(StorageError::Unsupported)
+    }
+
+    /// Makes a grant larger or smaller, moving it without copying (`_realloc`).
+    /// The content up to the smaller size comes along; `zeroed` of the answer speaks of what is added.
+    ///
+    /// # Errors
+    /// [`StorageError::Unsupported`] and the others; the grant is as it was then.
+    ///
+    /// # Safety
+    /// As for [`free`](Self::free) with `old`; on success the old address is used no more.
+    unsafe fn move_resize(
+        &self,
+        start: NonNull<u8>,
+        old: usize,
+        new: usize,
+        align: usize,
+    ) -> Result<Grant, StorageError> {
+        let _ = (start, old, new, align);
+        Err(StorageError::Unsupported)
+    }
+
+    /// Gives the memory of a part back while its addresses stay granted. The part's content is lost
+    /// (it may read as anything). Answers whether anything was given back.
+    ///
+    /// # Safety
+    /// `start` and `size` are multiples of the granularity and lie inside one grant of this storage.
+    unsafe fn discard(&self, start: NonNull<u8>, size: usize) -> bool {
+        let _ = (start, size);
+        false
+    }
+
+    /// Gives back what the storage itself keeps in store (`compact`). Answers how many bytes.
+    fn trim(&self) -> usize {
+        0
+    }
+}
