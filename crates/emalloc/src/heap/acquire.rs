@@ -1,0 +1,147 @@
+//! Owns what a heap takes from its storage and gives back to it: the hard and
+//! the soft limit, the count of what is held, the reserve. Called by `small`,
+//! `large`, `huge`, `pages` and `reset`.
+
+use core::mem::ManuallyDrop;
+use core::ptr::NonNull;
+
+use super::error::AllocError;
+use super::segment::{Kind, Page, Segment, page};
+use super::state::State;
+use super::{Heap, Limit, SoftLimitEvent};
+use crate::layout::PAGE;
+use crate::storage::{Grant, StorageError};
+
+impl State {
+    /// Runs `body` with this heap as the program knows it.
+    pub fn as_heap<R>(&self, body: impl FnOnce(&Heap) -> R) -> R {
+        // The value is a view: dropping it must not destroy the heap, not even on unwinding.
+        let heap = ManuallyDrop::new(Heap::from_state(NonNull::from(self)));
+        body(&heap)
+    }
+
+    /// Whether `more` bytes may be held on top, by the heap's own limit. Reports the soft limit first.
+    ///
+    /// `requested` is what the caller of the heap asked for.
+    fn may_hold(&self, more: usize, requested: usize) -> Result<(), AllocError> {
+        let held = self.held.get();
+        let after = held.saturating_add(more);
+        if let Limit::Bytes(soft) = self.soft_limit.get() {
+            if after > soft && self.soft_armed.replace(false) {
+                let event = SoftLimitEvent { limit: soft, held, requested: more };
+                self.as_heap(|heap| self.handler().soft_limit(heap, &event));
+            }
+        }
+        match self.limit.get() {
+            Limit::Bytes(limit) if self.held.get().saturating_add(more) > limit => {
+                Err(AllocError::Limit { limit, held: self.held.get(), requested })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes `size` bytes from the storage, once. `requested` is for the error.
+    pub fn acquire(&self, size: usize, align: usize, requested: usize) -> Result<Grant, AllocError> {
+        self.may_hold(size, requested)?;
+        match self.storage().allocate(size, align) {
+            Ok(grant) => {
+                self.count_held(size);
+                Ok(grant)
+            }
+            Err(cause) => Err(self.storage_refused(cause, requested)),
+        }
+    }
+
+    /// Asks the storage to change a grant from `old` to `new` bytes by `change`, within the limit.
+    pub fn change_grant<T>(
+        &self,
+        old: usize,
+        new: usize,
+        requested: usize,
+        change: impl FnOnce() -> Result<T, StorageError>,
+    ) -> Result<T, AllocError> {
+        if new > old {
+            self.may_hold(new - old, requested)?;
+        }
+        let changed = change().map_err(|cause| self.storage_refused(cause, requested))?;
+        if new > old {
+            self.count_held(new - old);
+        } else {
+            self.count_released(old - new);
+        }
+        Ok(changed)
+    }
+
+    fn storage_refused(&self, cause: StorageError, requested: usize) -> AllocError {
+        AllocError::Storage { cause, held: self.held.get(), requested }
+    }
+
+    fn count_held(&self, size: usize) {
+        let held = self.held.get() + size;
+        self.held.set(held);
+        self.held_peak.set(self.held_peak.get().max(held));
+    }
+
+    fn count_released(&self, size: usize) {
+        let held = self.held.get() - size;
+        self.held.set(held);
+        if let Limit::Bytes(soft) = self.soft_limit.get() {
+            if held <= soft {
+                self.soft_armed.set(true);
+            }
+        }
+    }
+
+    /// Takes a new segment for pages.
+    pub fn add_segment(&self, requested: usize) -> Result<(), AllocError> {
+        let size = self.geometry.segment_size;
+        let grant = self.acquire(size, size, requested)?;
+        // SAFETY: the grant is a segment, aligned to its own size, and ours.
+        let segment = unsafe {
+            Segment::set_up(grant.start, (grant.start, size, size), Kind::Pages, self, &self.geometry, page::FREE)
+        };
+        if self.geometry.checked() {
+            segment.clear_live_bits(&self.geometry);
+        }
+        segment.header().header_pages.set(self.geometry.header_end.div_ceil(PAGE) as u32);
+        self.link(segment);
+        self.enter_pages(segment);
+        let segments = self.page_segments.get() + 1;
+        self.page_segments.set(segments);
+        self.segments_peak.set(self.segments_peak.get().max(segments));
+        Ok(())
+    }
+
+    /// Gives a segment back to the storage; its pages are entered nowhere any more.
+    pub fn release_segment(&self, segment: Segment) {
+        self.unlink(segment);
+        let header = segment.header();
+        let count = match header.kind.get() {
+            Kind::Pages => &self.page_segments,
+            Kind::Huge => &self.huge_segments,
+        };
+        count.set(count.get() - 1);
+        let (base, size, align) = (header.base.get(), header.size.get(), header.align.get());
+        self.count_released(size);
+        // SAFETY: the storage granted this with that size and alignment, and nothing leads there any more.
+        unsafe { self.storage().free(base, size, align) };
+    }
+
+    /// Sets pages aside for the handler of an error, if there are enough that are free.
+    pub fn close_reserve(&self) -> bool {
+        let pages = self.reserve.get();
+        if pages == 0 || self.reserve_at.get().is_some() {
+            return true;
+        }
+        let Some(run) = self.take_pages(pages, page::RESERVE, true) else { return false };
+        self.reserve_at.set(Some((run.segment, run.index)));
+        true
+    }
+
+    /// Makes the reserve's pages free for use.
+    pub fn open_reserve(&self) {
+        if let Some((segment, index)) = self.reserve_at.take() {
+            self.give_pages(Page { segment, index }, self.reserve.get());
+        }
+    }
+}

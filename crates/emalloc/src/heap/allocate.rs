@@ -1,0 +1,247 @@
+//! Owns the way into a heap: the fast path of a small request, and the slow
+//! one that sends all others to `small`, `large` and `huge`. The public forms
+//! are here too: `try_` ones answer an error, plain ones ask the handler.
+
+use core::alloc::Layout;
+use core::ptr::{self, NonNull};
+
+use super::error::AllocError;
+use super::handler::{Recovery, fatal};
+use super::state::State;
+use super::{Heap, Limit};
+use crate::layout::{PAGE, round_up};
+use crate::size_class::{CLASS_OF, SIZES, SMALL_MAX, class_of};
+
+/// The most bytes a block can have: Rust's pointers count no further.
+const MOST: usize = isize::MAX as usize;
+
+impl State {
+    /// A block of at least `size` bytes, aligned to 8, or to 16 and more if `size` is a multiple of that.
+    /// Null if it is refused; `refusal` says why.
+    #[inline(always)]
+    pub fn allocate(&self, size: usize) -> *mut u8 {
+        if size > self.fast_max.get() {
+            return self.allocate_slow(size);
+        }
+        // SAFETY: `fast_max` is at most SMALL_MAX, and the table covers every size up to that.
+        let class = usize::from(unsafe { *CLASS_OF.get_unchecked(size.div_ceil(8)) });
+        // SAFETY: the table holds classes, and there is a list for each class.
+        let list = unsafe { self.lists.get_unchecked(class) };
+        let block = list.get();
+        // SAFETY: a list holds null or a free block, whose first word is a cell.
+        let Some(head) = (unsafe { block.as_ref() }) else {
+            return self.allocate_slow(size);
+        };
+        list.set(head.next.get());
+        // SAFETY: there is a size for each class.
+        self.add_usage(unsafe { *SIZES.get_unchecked(class) } as usize);
+        block.cast()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn allocate_slow(&self, size: usize) -> *mut u8 {
+        if self.walking.get() {
+            return self.refuse(AllocError::Walking);
+        }
+        if let Some(class) = class_of(size) {
+            return self.allocate_small(class, size);
+        }
+        if size > MOST {
+            return self.refuse(AllocError::Overflow { count: 1, size, offset: 0 });
+        }
+        let pages = size.div_ceil(PAGE);
+        if pages <= self.geometry.longest_run() {
+            self.allocate_large(pages, PAGE, size)
+        } else {
+            self.allocate_huge(size, PAGE).0
+        }
+    }
+
+    /// A block of at least `size` bytes, aligned to `align`, a power of two.
+    #[inline]
+    pub fn allocate_aligned(&self, size: usize, align: usize) -> *mut u8 {
+        if align <= PAGE {
+            // A size that is a multiple of the alignment gets a block that is (see `size_class`);
+            // runs of pages are aligned to a page anyway.
+            return match round_up(size.max(1), align) {
+                Some(size) => self.allocate(size),
+                None => self.refuse(AllocError::Overflow { count: 1, size, offset: align }),
+            };
+        }
+        self.allocate_aligned_slow(size, align)
+    }
+
+    #[cold]
+    fn allocate_aligned_slow(&self, size: usize, align: usize) -> *mut u8 {
+        if self.walking.get() {
+            return self.refuse(AllocError::Walking);
+        }
+        if size > MOST {
+            return self.refuse(AllocError::Overflow { count: 1, size, offset: align });
+        }
+        let pages = size.max(1).div_ceil(PAGE);
+        // The run is found with room to align it, so that much must fit into a segment.
+        if align < self.geometry.segment_size && pages + align / PAGE - 1 <= self.geometry.longest_run() {
+            self.allocate_large(pages, align, size)
+        } else {
+            self.allocate_huge(size, align).0
+        }
+    }
+
+    /// As [`allocate_aligned`](Self::allocate_aligned), with the first `size` bytes zero.
+    pub fn allocate_zeroed(&self, size: usize, align: usize) -> *mut u8 {
+        let pages = size.div_ceil(PAGE);
+        if align <= PAGE && size <= MOST && pages > self.geometry.longest_run() && !self.walking.get() {
+            let (block, zeroed) = self.allocate_huge(size, PAGE);
+            return if zeroed { block } else { zero(block, size) };
+        }
+        zero(self.allocate_aligned(size, align), size)
+    }
+
+    /// Why the last request was refused.
+    #[cold]
+    pub fn take_refusal(&self) -> AllocError {
+        // Every null is preceded by `refuse`; were it not, the heap being empty-handed is still the truth.
+        self.refusal.take().unwrap_or(AllocError::Storage {
+            cause: crate::storage::StorageError::Exhausted { requested: 0 },
+            held: self.held.get(),
+            requested: 0,
+        })
+    }
+
+    /// Asks the handler what to do about a refusal until `again` succeeds.
+    #[cold]
+    pub fn recover(&self, again: impl Fn(&Self) -> *mut u8) -> NonNull<u8> {
+        loop {
+            let error = self.take_refusal();
+            self.open_reserve();
+            let recovery = self.as_heap(|heap| self.handler().out_of_memory(heap, &error));
+            let block = match recovery {
+                Recovery::Retry => again(self),
+                Recovery::GiveUp => fatal(&error),
+            };
+            self.close_reserve();
+            if let Some(block) = NonNull::new(block) {
+                return block;
+            }
+        }
+    }
+}
+
+/// Zeroes the first `size` bytes of a block, if there is one.
+fn zero(block: *mut u8, size: usize) -> *mut u8 {
+    if !block.is_null() {
+        // SAFETY: the block was just allocated with at least that many bytes.
+        unsafe { ptr::write_bytes(block, 0, size) };
+    }
+    block
+}
+
+/// Allocating.
+impl Heap {
+    /// Allocates `size` bytes, aligned to 8 (and to every power of two up to 4096 of which `size` is a multiple).
+    ///
+    /// Size 0 is a block like any other. What the block holds is left over from before. (`emalloc`)
+    ///
+    /// # Errors
+    /// The limit or the storage refused, after collecting; nothing has changed.
+    ///
+    /// ```
+    /// # use emalloc::heap::{AllocError, Heap, Limit};
+    /// let heap = Heap::builder().limit(Limit::Bytes(1 << 20)).build()?;
+    /// assert!(heap.try_allocate(1000).is_ok());
+    /// assert!(matches!(heap.try_allocate(2 << 20), Err(AllocError::Limit { .. })));
+    /// # Ok::<(), emalloc::heap::HeapError>(())
+    /// ```
+    #[inline]
+    pub fn try_allocate(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
+        let state = self.state();
+        NonNull::new(state.allocate(size)).ok_or_else(|| state.take_refusal())
+    }
+
+    /// Allocates for `layout`: any size, any alignment.
+    ///
+    /// # Errors
+    /// As [`try_allocate`](Self::try_allocate).
+    ///
+    /// ```
+    /// # use emalloc::heap::Heap;
+    /// # use core::alloc::Layout;
+    /// let heap = Heap::new()?;
+    /// let block = heap.try_allocate_layout(Layout::from_size_align(100, 1 << 20).unwrap()).unwrap();
+    /// assert!(block.addr().get().is_multiple_of(1 << 20));
+    /// # Ok::<(), emalloc::heap::HeapError>(())
+    /// ```
+    #[inline]
+    pub fn try_allocate_layout(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
+        let state = self.state();
+        NonNull::new(state.allocate_aligned(layout.size(), layout.align())).ok_or_else(|| state.take_refusal())
+    }
+
+    /// As [`try_allocate_layout`](Self::try_allocate_layout), with every byte zero. (`ecalloc`)
+    ///
+    /// # Errors
+    /// As [`try_allocate`](Self::try_allocate).
+    #[inline]
+    pub fn try_allocate_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
+        let state = self.state();
+        NonNull::new(state.allocate_zeroed(layout.size(), layout.align())).ok_or_else(|| state.take_refusal())
+    }
+
+    /// As [`try_allocate`](Self::try_allocate), but a refusal goes to the heap's
+    /// [`Handler`](super::Handler), whose default ends the process as the original does.
+    #[inline]
+    pub fn allocate(&self, size: usize) -> NonNull<u8> {
+        let state = self.state();
+        NonNull::new(state.allocate(size)).unwrap_or_else(|| state.recover(|state| state.allocate(size)))
+    }
+
+    /// As [`try_allocate_layout`](Self::try_allocate_layout), but a refusal goes to the heap's handler.
+    #[inline]
+    pub fn allocate_layout(&self, layout: Layout) -> NonNull<u8> {
+        let (size, align) = (layout.size(), layout.align());
+        let state = self.state();
+        NonNull::new(state.allocate_aligned(size, align))
+            .unwrap_or_else(|| state.recover(|state| state.allocate_aligned(size, align)))
+    }
+
+    /// As [`try_allocate_zeroed`](Self::try_allocate_zeroed), but a refusal goes to the heap's handler.
+    #[inline]
+    pub fn allocate_zeroed(&self, layout: Layout) -> NonNull<u8> {
+        let (size, align) = (layout.size(), layout.align());
+        let state = self.state();
+        NonNull::new(state.allocate_zeroed(size, align))
+            .unwrap_or_else(|| state.recover(|state| state.allocate_zeroed(size, align)))
+    }
+
+    /// Hands `error`, a refusal that did not come out of an allocation (an overflow, say), to the handler
+    /// and ends the process if that returns: there is nothing to try again.
+    #[cold]
+    pub fn report_refusal(&self, error: &AllocError) -> ! {
+        let state = self.state();
+        state.open_reserve();
+        state.handler().out_of_memory(self, error);
+        fatal(error)
+    }
+
+    /// Whether the heap's own limit leaves room for a request of `size` bytes right now, without collecting.
+    ///
+    /// "Is there enough memory": `true` is no promise, the storage has its own word.
+    pub fn has_room_for(&self, size: usize) -> bool {
+        let state = self.state();
+        match state.limit.get() {
+            Limit::Unlimited => size <= MOST,
+            Limit::Bytes(limit) => {
+                let free = state.free_runs.longest() * PAGE;
+                size <= SMALL_MAX && free > 0 || size <= free || state.cost_of(size) <= limit.saturating_sub(state.held.get())
+            }
+        }
+    }
+
+    /// Bytes the storage would be asked for to serve a request of `size` bytes from new memory.
+    pub(super) fn state(&self) -> &State {
+        // SAFETY: the state lives as long as the heap.
+        unsafe { self.state.as_ref() }
+    }
+}

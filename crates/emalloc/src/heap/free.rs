@@ -1,0 +1,290 @@
+//! Owns the way back into a heap: the fast path for a small block, and
+//! [`Place`], which finds out what a pointer is before anything is done to it.
+
+use core::ptr::{self, NonNull};
+
+use super::Heap;
+use super::fault::{Fault, FaultKind, PageUse};
+use super::segment::{MAP, Page, Segment, class_in, page};
+use super::state::State;
+use crate::layout::{PAGE, PAGE_SHIFT, round_up};
+use crate::size_class::{CLASS_OF, CLASSES, SIZES, size_of_class};
+
+/// What a pointer turned out to be.
+#[derive(Clone, Copy)]
+pub(super) enum Place {
+    Small { class: usize },
+    Large { run: Page, pages: usize },
+    Huge { segment: Segment },
+}
+
+impl State {
+    /// Frees the block at `block`.
+    ///
+    /// # Safety
+    /// As [`Heap::free`].
+    #[inline(always)]
+    pub unsafe fn free(&self, block: NonNull<u8>) -> Result<(), Fault> {
+        if self.fast_max.get() == 0 {
+            return self.free_slow(block);
+        }
+        let address = block.addr().get();
+        // SAFETY: the caller says it is a block of this heap, so there is a segment before it. A pointer of
+        // another heap, too, has a header there or memory of ours; the owner tells.
+        let segment = unsafe { Segment::at(self.geometry.segment_address(address)) };
+        if !ptr::eq(segment.header().owner.get(), self) {
+            return Err(foreign(address));
+        }
+        let class = usize::from(segment.map((address - segment.address()) >> PAGE_SHIFT));
+        if class >= CLASSES {
+            return self.free_slow(block);
+        }
+        self.free_small(class, block)
+    }
+
+    /// Frees the block at `block`, which was last asked for with `size` bytes and `align`.
+    ///
+    /// # Safety
+    /// As [`Heap::free_sized`].
+    #[inline(always)]
+    pub unsafe fn free_sized(&self, block: NonNull<u8>, size: usize, align: usize) -> Result<(), Fault> {
+        // Up to a page this is what `allocate_aligned` did; beyond, the sum is larger than any class.
+        let rounded = size.max(1).wrapping_add(align - 1) & !(align - 1);
+        if rounded > self.fast_max.get() || align > PAGE {
+            return self.free_sized_slow(block, size, align);
+        }
+        // SAFETY: `fast_max` is at most SMALL_MAX, and the table covers every size up to that.
+        let class = usize::from(unsafe { *CLASS_OF.get_unchecked(rounded.div_ceil(8)) });
+        self.free_small(class, block)
+    }
+
+    #[inline(always)]
+    fn free_small(&self, class: usize, block: NonNull<u8>) -> Result<(), Fault> {
+        // SAFETY: callers checked that it is a class, and each class has a list.
+        let list = unsafe { self.lists.get_unchecked(class) };
+        if ptr::eq(list.get(), block.as_ptr().cast()) {
+            return Err(freed_twice(block.addr().get(), class));
+        }
+        self.push(class, block.as_ptr());
+        // SAFETY: as above, there is a size for each class.
+        self.sub_usage(unsafe { *SIZES.get_unchecked(class) } as usize);
+        Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn free_slow(&self, block: NonNull<u8>) -> Result<(), Fault> {
+        let place = self.locate(block)?;
+        self.free_place(block, place)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn free_sized_slow(&self, block: NonNull<u8>, size: usize, align: usize) -> Result<(), Fault> {
+        let place = self.locate(block)?;
+        let block_size = self.size_of_place(place);
+        // What this size would have been given: a block of exactly that class, or whole pages.
+        let fits = match (place, round_up(size.max(1), align.min(PAGE))) {
+            (_, None) => false,
+            (Place::Small { class }, Some(size)) => crate::size_class::class_of(size) == Some(class),
+            (_, Some(size)) => size <= block_size,
+        };
+        if !fits {
+            let kind = FaultKind::WrongSize { named: size, block_size };
+            return Err(Fault { address: block.addr().get(), kind });
+        }
+        self.free_place(block, place)
+    }
+
+    fn free_place(&self, block: NonNull<u8>, place: Place) -> Result<(), Fault> {
+        if self.walking.get() {
+            return Err(Fault { address: block.addr().get(), kind: FaultKind::Walking });
+        }
+        match place {
+            Place::Small { class } => {
+                if self.geometry.checked() {
+                    self.set_alive(block.as_ptr(), false);
+                }
+                self.free_small(class, block)?;
+            }
+            Place::Large { run, pages } => self.free_large(run, pages),
+            Place::Huge { segment } => self.free_huge(segment),
+        }
+        Ok(())
+    }
+
+    /// Finds out what `block` is. In checked mode nothing is followed that is not known to be ours, and
+    /// the answer is certain; otherwise it is as good as the owner, the page map and the address tell.
+    pub fn locate(&self, block: NonNull<u8>) -> Result<Place, Fault> {
+        let address = block.addr().get();
+        let at = self.geometry.segment_address(address);
+        let segment = if self.geometry.checked() {
+            self.index.find(at).ok_or(foreign(address))?
+        } else {
+            // SAFETY: outside checked mode the caller vouches for the block, as for `free`.
+            let segment = unsafe { Segment::at(at) };
+            if !ptr::eq(segment.header().owner.get(), self) {
+                return Err(foreign(address));
+            }
+            segment
+        };
+        let index = segment.index_of(address);
+        let byte = segment.map(index);
+        let begins_page = address.is_multiple_of(PAGE);
+        match byte {
+            page::LARGE if begins_page => {
+                let run = Page { segment, index };
+                let pages = run.info(&self.geometry).length.get() as usize;
+                Ok(Place::Large { run, pages })
+            }
+            page::HUGE if begins_page => Ok(Place::Huge { segment }),
+            byte => match class_in(byte) {
+                Some(class) => self.locate_small(segment, class, address),
+                None => Err(Fault { address, kind: FaultKind::NotABlock { page: index, holds: page_use(byte) } }),
+            },
+        }
+    }
+
+    fn locate_small(&self, segment: Segment, class: usize, address: usize) -> Result<Place, Fault> {
+        let run = self.run_of(Page { segment, index: segment.index_of(address) });
+        let (block_size, offset) = (size_of_class(class), address - run.start().addr());
+        if !offset.is_multiple_of(block_size) || offset / block_size >= crate::size_class::blocks_of_class(class) {
+            let kind = FaultKind::Misaligned { block_size, offset: offset % block_size };
+            return Err(Fault { address, kind });
+        }
+        if self.geometry.checked() {
+            let (word, bit) = segment.live_bit(&self.geometry, address);
+            if word.get() & bit == 0 {
+                return Err(freed_twice(address, class));
+            }
+        }
+        Ok(Place::Small { class })
+    }
+
+    /// Bytes the block at `place` can hold.
+    pub fn size_of_place(&self, place: Place) -> usize {
+        match place {
+            Place::Small { class } => size_of_class(class),
+            Place::Large { pages, .. } => pages * PAGE,
+            Place::Huge { segment } => self.huge_size(segment),
+        }
+    }
+}
+
+const _: () = assert!(MAP.is_multiple_of(16));
+
+#[cold]
+fn foreign(address: usize) -> Fault {
+    Fault { address, kind: FaultKind::Foreign }
+}
+
+#[cold]
+fn freed_twice(address: usize, class: usize) -> Fault {
+    Fault { address, kind: FaultKind::DoubleFree { block_size: size_of_class(class) } }
+}
+
+/// What a byte of the page map means to the reader of a report.
+pub(super) fn page_use(byte: u8) -> PageUse {
+    match byte {
+        page::HEADER => PageUse::Header,
+        page::LARGE | page::LARGE_REST => PageUse::Large,
+        page::HUGE | page::HUGE_REST => PageUse::Huge,
+        page::RESERVE => PageUse::Reserve,
+        byte if class_in(byte).is_some() => PageUse::Small,
+        _ => PageUse::Free,
+    }
+}
+
+/// Freeing.
+impl Heap {
+    /// Frees a block. (`efree`)
+    ///
+    /// A wrong pointer goes to the heap's [`Handler`](super::Handler) as a [`Fault`], and nothing is freed. Outside
+    /// checked mode that catches another heap's block, a page that holds no block, and a block
+    /// freed twice in a row; in checked mode it catches everything that is not a live block of this heap.
+    ///
+    /// # Safety
+    /// `block` came from this heap and has not been freed, nor has the heap been reset since; nobody uses it
+    /// any more. In checked mode any pointer at all may be given, as long as, if it is a live block, nobody
+    /// uses it any more.
+    #[inline]
+    pub unsafe fn free(&self, block: NonNull<u8>) {
+        // SAFETY: the same promise.
+        if let Err(fault) = unsafe { self.state().free(block) } {
+            self.report_fault(&fault);
+        }
+    }
+
+    /// As [`free`](Self::free), but answers what was wrong instead of telling the handler.
+    ///
+    /// # Errors
+    /// What was wrong with the pointer; nothing was freed.
+    ///
+    /// # Safety
+    /// As [`free`](Self::free).
+    ///
+    /// ```
+    /// # use emalloc::heap::{FaultKind, Heap};
+    /// let heap = Heap::builder().checked(true).build()?;
+    /// let block = heap.allocate(40);
+    /// // SAFETY: the heap is in checked mode, and nobody uses the block.
+    /// unsafe {
+    ///     assert!(heap.try_free(block).is_ok());
+    ///     let fault = heap.try_free(block).unwrap_err();
+    ///     assert_eq!(fault.kind, FaultKind::DoubleFree { block_size: 40 });
+    /// }
+    /// # Ok::<(), emalloc::heap::HeapError>(())
+    /// ```
+    #[inline]
+    pub unsafe fn try_free(&self, block: NonNull<u8>) -> Result<(), Fault> {
+        // SAFETY: the same promise.
+        unsafe { self.state().free(block) }
+    }
+
+    /// Frees a block whose size the caller knows: the fastest way. (`efree_size`)
+    ///
+    /// # Safety
+    /// As [`free`](Self::free); and the block was last asked for (allocated or resized) with this `layout`, or
+    /// with one of the same alignment and a size up to its usable size. Checked mode reports a wrong size.
+    #[inline]
+    pub unsafe fn free_sized(&self, block: NonNull<u8>, layout: core::alloc::Layout) {
+        // SAFETY: the same promise.
+        if let Err(fault) = unsafe { self.state().free_sized(block, layout.size(), layout.align()) } {
+            self.report_fault(&fault);
+        }
+    }
+
+    /// Bytes that a block can hold: at least what was asked for. (`zend_mem_block_size`)
+    ///
+    /// # Errors
+    /// What was wrong with the pointer.
+    ///
+    /// # Safety
+    /// `block` is a live block of this heap; in checked mode it may be any pointer.
+    ///
+    /// ```
+    /// # use emalloc::heap::Heap;
+    /// let heap = Heap::new()?;
+    /// let block = heap.allocate(1000);
+    /// // SAFETY: the block is alive.
+    /// assert_eq!(unsafe { heap.usable_size(block) }, Ok(1024));
+    /// # Ok::<(), emalloc::heap::HeapError>(())
+    /// ```
+    pub unsafe fn usable_size(&self, block: NonNull<u8>) -> Result<usize, Fault> {
+        let place = self.state().locate(block)?;
+        Ok(self.state().size_of_place(place))
+    }
+
+    /// Whether `address` lies in a segment of this heap. Any address may be asked for. (`is_zend_ptr`)
+    ///
+    /// A huge block's segment is known by the part of it up to the segment size.
+    pub fn owns(&self, address: *const u8) -> bool {
+        let state = self.state();
+        state.index.find(state.geometry.segment_address(address.addr())).is_some()
+    }
+
+    #[cold]
+    pub(super) fn report_fault(&self, fault: &Fault) {
+        self.state().handler().fault(self, fault);
+    }
+}

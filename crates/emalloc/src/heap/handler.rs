@@ -1,0 +1,95 @@
+//! Owns [`Handler`]: how a heap speaks to the program when memory runs short
+//! or a pointer is wrong. Called by `acquire` (soft limit) and by the plain
+//! forms in `allocate`, `free` and `resize`.
+
+use core::fmt::{self, Write};
+
+use super::Heap;
+use super::error::AllocError;
+use super::fault::Fault;
+use crate::sys;
+
+/// What to do about a request that was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recovery {
+    /// Try the request once more: the handler has freed something or raised the limit.
+    Retry,
+    /// There is nothing to be done: the process ends as the original does, with status 255.
+    GiveUp,
+}
+
+/// A heap is about to hold more than its soft limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SoftLimitEvent {
+    /// The soft limit in bytes.
+    pub limit: usize,
+    /// Bytes held from the storage now.
+    pub held: usize,
+    /// Bytes about to be taken on top.
+    pub requested: usize,
+}
+
+/// What a program wants to hear of, and decide, about a heap.
+///
+/// All of it has defaults. A handler belongs to one heap; to share one, implement it for a reference to it.
+/// It is called where the heap is whole: it may use the heap, and it may unwind.
+pub trait Handler: Send {
+    /// The heap is about to pass its soft limit. Called once, and again after the heap was below it.
+    fn soft_limit(&self, heap: &Heap, event: &SoftLimitEvent) {
+        let _ = (heap, event);
+    }
+
+    /// A plain form (not a `try_` one) was refused. The heap's reserve is open meanwhile.
+    ///
+    /// The default writes the original's text to standard error and ends the process with status 255.
+    fn out_of_memory(&self, heap: &Heap, error: &AllocError) -> Recovery {
+        let _ = heap;
+        fatal(error)
+    }
+
+    /// A pointer was wrong. After this returns, the call that brought it does nothing.
+    ///
+    /// The default writes what was wrong to standard error and aborts the process.
+    fn fault(&self, heap: &Heap, fault: &Fault) {
+        let _ = heap;
+        say(fault);
+        sys::abort()
+    }
+}
+
+/// The handler of a heap that was given none: all defaults.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DefaultHandler;
+
+impl Handler for DefaultHandler {}
+
+impl<H: Handler + Sync + ?Sized> Handler for &'static H {
+    fn soft_limit(&self, heap: &Heap, event: &SoftLimitEvent) {
+        (**self).soft_limit(heap, event);
+    }
+    fn out_of_memory(&self, heap: &Heap, error: &AllocError) -> Recovery {
+        (**self).out_of_memory(heap, error)
+    }
+    fn fault(&self, heap: &Heap, fault: &Fault) {
+        (**self).fault(heap, fault);
+    }
+}
+
+/// Writes `message` to standard error as the original writes its fatal errors, and ends the process with status 255.
+pub(crate) fn fatal(message: &dyn fmt::Display) -> ! {
+    say(&format_args!("\nFatal error: {message}"));
+    sys::exit(255)
+}
+
+/// Writes a line to standard error, without allocating.
+pub(crate) fn say(message: &dyn fmt::Display) {
+    struct Stderr;
+    impl Write for Stderr {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            sys::write_stderr(text.as_bytes());
+            Ok(())
+        }
+    }
+    // `Stderr` never answers an error.
+    let _ = writeln!(Stderr, "{message}");
+}

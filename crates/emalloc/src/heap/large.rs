@@ -1,0 +1,88 @@
+//! Owns large blocks: runs of whole pages inside segments, and the search for
+//! pages that small runs share with them. Called by `allocate`, `free`, `resize`, `small`.
+
+use core::ptr;
+
+use super::error::AllocError;
+use super::segment::{Page, page};
+use super::state::State;
+use crate::layout::PAGE;
+
+impl State {
+    /// A block of `pages` pages at a multiple of `align` bytes, which is at least a page.
+    pub fn allocate_large(&self, pages: usize, align: usize, requested: usize) -> *mut u8 {
+        let Some(run) = self.find_pages(pages, align, page::LARGE_REST, requested) else {
+            return ptr::null_mut();
+        };
+        run.segment.fill(run.index, 1, page::LARGE);
+        self.add_usage(pages * PAGE);
+        run.start()
+    }
+
+    /// Frees the large block of `pages` pages at `run`.
+    pub fn free_large(&self, run: Page, pages: usize) {
+        self.sub_usage(pages * PAGE);
+        self.give_pages(run, pages);
+    }
+
+    /// Makes the large block at `run` take `new` instead of `old` pages where it is.
+    pub fn resize_large(&self, run: Page, old: usize, new: usize) -> bool {
+        if new > old {
+            if !self.extend_pages(run, old, new, page::LARGE_REST) {
+                return false;
+            }
+            self.add_usage((new - old) * PAGE);
+        } else if new < old {
+            run.info(&self.geometry).length.set(new as u32);
+            self.sub_usage((old - new) * PAGE);
+            self.give_pages(run.plus(new), old - new);
+        }
+        true
+    }
+
+    /// A run of `pages` pages at a multiple of `align` bytes, marked `mark`: from the free ones, from a new
+    /// segment, or after collecting. `None` after `refuse`.
+    pub fn find_pages(&self, pages: usize, align: usize, mark: u8, requested: usize) -> Option<Page> {
+        let take = |thorough| {
+            if align <= PAGE {
+                self.take_pages(pages, mark, thorough)
+            } else {
+                self.take_aligned_pages(pages, align, mark, thorough)
+            }
+        };
+        if let Some(run) = take(false) {
+            return Some(run);
+        }
+        if self.add_segment(requested).is_ok() {
+            return take(true);
+        }
+        // What is free but scattered over small runs comes first, then memory the heap merely keeps.
+        self.collect_runs();
+        if let Some(run) = take(true) {
+            return Some(run);
+        }
+        self.drop_kept_memory();
+        match self.add_segment(requested) {
+            Ok(()) => take(true),
+            Err(error) => {
+                self.refuse(error);
+                None
+            }
+        }
+    }
+
+    /// Gives back what neither blocks nor runs need: empty segments, and what the storage keeps in store.
+    pub fn drop_kept_memory(&self) {
+        self.release_empty_segments();
+        self.storage().trim();
+    }
+
+    /// A new grant of `size` bytes, if need be after collecting. `None` after `refuse`.
+    pub fn acquire_or_collect(&self, size: usize, align: usize, requested: usize) -> Result<crate::storage::Grant, AllocError> {
+        self.acquire(size, align, requested).or_else(|_| {
+            self.collect_runs();
+            self.drop_kept_memory();
+            self.acquire(size, align, requested)
+        })
+    }
+}

@@ -1,0 +1,134 @@
+//! Owns the pages of a heap's segments: takes runs of pages for blocks, takes
+//! them back, joins neighbours, and decides when an empty segment leaves the
+//! heap. Called by `small`, `large`, `collect` and `acquire`.
+
+use super::segment::{Kind, Page, Segment, page};
+use super::state::State;
+
+impl State {
+    /// Takes a run of `pages` pages and marks them all `rest`; `None` if no free run is long enough.
+    pub fn take_pages(&self, pages: usize, rest: u8, thorough: bool) -> Option<Page> {
+        let run = self.free_runs.find(&self.geometry, pages, thorough)?;
+        self.take_from(run, 0, pages, rest);
+        Some(run)
+    }
+
+    /// Takes a run of `pages` pages that begins at a multiple of `align` bytes.
+    pub fn take_aligned_pages(&self, pages: usize, align: usize, rest: u8, thorough: bool) -> Option<Page> {
+        let step = align >> crate::layout::PAGE_SHIFT;
+        // Segments are aligned at least as strictly, so page numbers tell.
+        let run = self.free_runs.find(&self.geometry, pages + step - 1, thorough)?;
+        let skip = run.index.next_multiple_of(step) - run.index;
+        self.take_from(run, skip, pages, rest);
+        Some(run.plus(skip))
+    }
+
+    /// Takes `pages` pages out of the free run that begins at `run`, `skip` pages from its beginning.
+    fn take_from(&self, run: Page, skip: usize, pages: usize, rest: u8) {
+        let header = run.segment.header();
+        let length = run.info(&self.geometry).length.get() as usize;
+        self.free_runs.remove(&self.geometry, run);
+        if self.is_whole(run.segment, length) {
+            self.empty_segments.set(self.empty_segments.get() - 1);
+        }
+        if skip > 0 {
+            self.free_runs.insert(&self.geometry, run, skip);
+        }
+        let left = length - skip - pages;
+        if left > 0 {
+            self.free_runs.insert(&self.geometry, run.plus(skip + pages), left);
+        }
+        let taken = run.plus(skip);
+        taken.info(&self.geometry).length.set(pages as u32);
+        taken.info(&self.geometry).back.set(0);
+        taken.segment.fill(taken.index, pages, rest);
+        header.free_pages.set(header.free_pages.get() - pages as u32);
+    }
+
+    /// Lengthens the run of `old` pages at `run` to `new` by the pages that follow it, if those are free.
+    pub fn extend_pages(&self, run: Page, old: usize, new: usize, rest: u8) -> bool {
+        let next = run.plus(old);
+        if next.index >= self.geometry.pages || next.map() != page::FREE {
+            return false;
+        }
+        if (next.info(&self.geometry).length.get() as usize) < new - old {
+            return false;
+        }
+        self.take_from(next, 0, new - old, rest);
+        run.info(&self.geometry).length.set(new as u32);
+        true
+    }
+
+    /// Gives a run of `pages` pages back. The segment may leave the heap because of it.
+    pub fn give_pages(&self, run: Page, pages: usize) {
+        let (mut first, mut length) = (run, pages);
+        let segment = run.segment;
+        segment.fill(run.index, pages, page::FREE);
+        let header = segment.header();
+        header.free_pages.set(header.free_pages.get() + pages as u32);
+        let next = run.plus(pages);
+        if next.index < self.geometry.pages && next.map() == page::FREE {
+            self.free_runs.remove(&self.geometry, next);
+            length += next.info(&self.geometry).length.get() as usize;
+        }
+        // Page 0 always holds the header, so there is a page before.
+        let before = Page { segment, index: run.index - 1 };
+        if before.map() == page::FREE {
+            let pages = before.info(&self.geometry).length.get() as usize;
+            first = Page { segment, index: run.index - pages };
+            self.free_runs.remove(&self.geometry, first);
+            length += pages;
+        }
+        if self.is_whole(segment, length) {
+            if !self.worth_keeping(segment) {
+                self.release_segment(segment);
+                return;
+            }
+            self.empty_segments.set(self.empty_segments.get() + 1);
+        }
+        self.free_runs.insert(&self.geometry, first, length);
+    }
+
+    /// Enters a new segment's pages as one free run.
+    pub fn enter_pages(&self, segment: Segment) {
+        let header = segment.header();
+        let first = header.header_pages.get() as usize;
+        let length = self.geometry.pages - first;
+        segment.fill(0, first, page::HEADER);
+        segment.fill(first, length, page::FREE);
+        segment.fill(self.geometry.pages, 1, page::HEADER);
+        header.free_pages.set(length as u32);
+        self.free_runs.insert(&self.geometry, Page { segment, index: first }, length);
+        self.empty_segments.set(self.empty_segments.get() + 1);
+    }
+
+    /// Gives every empty segment but the first back to the storage. Answers how many bytes.
+    pub fn release_empty_segments(&self) -> usize {
+        let held = self.held.get();
+        for segment in self.segments() {
+            let header = segment.header();
+            let pages = header.free_pages.get() as usize;
+            if segment != self.first && header.kind.get() == Kind::Pages && self.is_whole(segment, pages) {
+                let index = header.header_pages.get() as usize;
+                self.free_runs.remove(&self.geometry, Page { segment, index });
+                self.empty_segments.set(self.empty_segments.get() - 1);
+                self.release_segment(segment);
+            }
+        }
+        held - self.held.get()
+    }
+
+    /// Whether a free run of `pages` pages is all there is in `segment`.
+    fn is_whole(&self, segment: Segment, pages: usize) -> bool {
+        pages + segment.header().header_pages.get() as usize == self.geometry.pages
+    }
+
+    /// Whether a segment that has become empty stays: the first one always, one more so that a
+    /// block allocated and freed at a segment's border does not cost a segment each time, and as
+    /// many as past requests have needed.
+    fn worth_keeping(&self, segment: Segment) -> bool {
+        segment == self.first
+            || self.empty_segments.get() == 0
+            || self.page_segments.get() <= self.keep.get()
+    }
+}

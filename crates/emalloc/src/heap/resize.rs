@@ -1,0 +1,157 @@
+//! Owns resizing: every chance to do it in place, and the copy when there is none.
+
+use core::ptr::{self, NonNull};
+
+use super::Heap;
+use super::error::AllocError;
+use super::free::Place;
+use super::state::State;
+use crate::layout::{PAGE, round_up};
+use crate::size_class::class_of;
+
+impl State {
+    /// Makes the block at `block` hold `size` bytes at a multiple of `align`. Null after `refuse`; the block is as
+    /// it was then.
+    ///
+    /// A block always ends up where `allocate_aligned` would have put it, small, large or huge, so that
+    /// `free_sized` may rely on the size; only a huge block may stay huge.
+    ///
+    /// # Safety
+    /// As [`Heap::free`].
+    pub unsafe fn resize(&self, block: NonNull<u8>, size: usize, align: usize) -> *mut u8 {
+        if self.walking.get() {
+            return self.refuse(AllocError::Walking);
+        }
+        let place = match self.locate(block) {
+            Ok(place) => place,
+            Err(fault) => return self.refuse(AllocError::BadPointer(fault)),
+        };
+        let Some(rounded) = round_up(size.max(1), align.min(PAGE)).filter(|&size| size <= isize::MAX as usize) else {
+            return self.refuse(AllocError::Overflow { count: 1, size, offset: align });
+        };
+        let aligned = block.addr().get().is_multiple_of(align);
+        let class = class_of(rounded).filter(|_| align <= PAGE);
+        let pages = rounded.div_ceil(PAGE);
+        let fits_segment = pages <= self.geometry.longest_run();
+        match place {
+            Place::Small { class: old } if class == Some(old) => return block.as_ptr(),
+            Place::Large { run, pages: old } if class.is_none() && aligned && fits_segment => {
+                if self.resize_large(run, old, pages) {
+                    return block.as_ptr();
+                }
+            }
+            Place::Huge { segment } if aligned && !fits_segment => {
+                let resized = self.resize_huge(segment, rounded, align);
+                if !resized.is_null() {
+                    return resized;
+                }
+                let old = self.huge_size(segment);
+                // A storage that cannot cut: the block stays as long as it is not mostly empty.
+                if rounded <= old && rounded > old / 2 {
+                    return block.as_ptr();
+                }
+            }
+            _ => {}
+        }
+        let moved = self.copy_resized(block, place, size, align);
+        if moved.is_null() && aligned {
+            if let Place::Huge { segment } = place {
+                if class.is_none() && rounded <= self.huge_size(segment) {
+                    // There is no room for a copy, but the block is large enough as it is.
+                    self.refusal.set(None);
+                    return block.as_ptr();
+                }
+            }
+        }
+        moved
+    }
+
+    /// The plain way: a new block, a copy, and the old one freed.
+    fn copy_resized(&self, block: NonNull<u8>, place: Place, size: usize, align: usize) -> *mut u8 {
+        // That both are alive for a moment is our doing, not the program's: the peak ignores it.
+        let peak = self.peak.get();
+        let new = self.allocate_aligned(size, align);
+        if new.is_null() {
+            return new;
+        }
+        let bytes = self.size_of_place(place).min(size);
+        // SAFETY: both blocks have that many bytes; the new one overlaps nothing alive.
+        unsafe { ptr::copy_nonoverlapping(block.as_ptr(), new, bytes) };
+        // SAFETY: the caller gave the block up, and `place` says that it is one.
+        let freed = unsafe { self.free(block) };
+        debug_assert!(freed.is_ok());
+        self.peak.set(peak.max(self.usage.get()));
+        new
+    }
+}
+
+/// Resizing.
+impl Heap {
+    /// Makes a block hold `size` bytes, in place if that can be; its content up to the smaller size is kept.
+    /// (`erealloc`; size 0 keeps a block, as there.)
+    ///
+    /// # Errors
+    /// As [`try_allocate`](Self::try_allocate), or [`AllocError::BadPointer`]. The old block is untouched and still
+    /// the caller's.
+    ///
+    /// # Safety
+    /// As [`free`](Self::free); the old pointer is used no more unless an error is answered.
+    ///
+    /// ```
+    /// # use emalloc::heap::Heap;
+    /// let heap = Heap::new()?;
+    /// let block = heap.allocate(5000);
+    /// // SAFETY: the block is alive and 5000 bytes long.
+    /// let block = unsafe {
+    ///     block.as_ptr().write_bytes(7, 5000);
+    ///     heap.try_resize(block, 1 << 20).unwrap()
+    /// };
+    /// // SAFETY: so much was kept.
+    /// assert_eq!(unsafe { block.as_ptr().add(4999).read() }, 7);
+    /// # Ok::<(), emalloc::heap::HeapError>(())
+    /// ```
+    #[inline]
+    pub unsafe fn try_resize(&self, block: NonNull<u8>, size: usize) -> Result<NonNull<u8>, AllocError> {
+        // SAFETY: the same promise.
+        unsafe { self.try_resize_aligned(block, size, 1) }
+    }
+
+    /// As [`try_resize`](Self::try_resize), for a block that is to be aligned to `align`, a power of two.
+    ///
+    /// # Errors
+    /// As [`try_resize`](Self::try_resize).
+    ///
+    /// # Safety
+    /// As [`try_resize`](Self::try_resize); `align` is a power of two.
+    #[inline]
+    pub unsafe fn try_resize_aligned(
+        &self,
+        block: NonNull<u8>,
+        size: usize,
+        align: usize,
+    ) -> Result<NonNull<u8>, AllocError> {
+        let state = self.state();
+        // SAFETY: the same promise.
+        NonNull::new(unsafe { state.resize(block, size, align) }).ok_or_else(|| state.take_refusal())
+    }
+
+    /// As [`try_resize`](Self::try_resize), but a refusal goes to the heap's [`Handler`](super::Handler), and so
+    /// does a wrong pointer, which is then answered as it was.
+    ///
+    /// # Safety
+    /// As [`try_resize`](Self::try_resize).
+    #[inline]
+    pub unsafe fn resize(&self, block: NonNull<u8>, size: usize) -> NonNull<u8> {
+        let state = self.state();
+        // SAFETY: the same promise.
+        if let Some(resized) = NonNull::new(unsafe { state.resize(block, size, 1) }) {
+            return resized;
+        }
+        if let Some(AllocError::BadPointer(fault)) = state.refusal.get() {
+            self.report_fault(&fault);
+            return block;
+        }
+        // SAFETY: the same promise: a refused resize leaves the block as it was.
+        state.recover(|state| unsafe { state.resize(block, size, 1) })
+    }
+}

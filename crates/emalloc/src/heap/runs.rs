@@ -1,0 +1,197 @@
+//! Owns the free runs of pages of a heap, across all its segments, in lists by
+//! length: finding a run, or knowing that there is none, takes the same few
+//! steps however many segments there are. Used by `pages` only.
+//!
+//! Runs of up to 64 pages have a list for each length. Longer ones share lists,
+//! four per doubling, as in two-level segregated fit. The run last given back
+//! is the first taken, because it is the warmest.
+
+use core::cell::Cell;
+use core::ptr;
+
+use super::segment::{Geometry, Page, PageInfo};
+
+/// Lengths up to this have a list of their own.
+const EXACT: usize = 64;
+
+/// Lists: the exact ones, and four per doubling up to 2^18 pages.
+const LISTS: usize = EXACT + 4 * 12;
+
+/// How many runs of the wanted list are tried before a longer one is split.
+const TRIES: usize = 8;
+
+/// The free runs, by length.
+pub(super) struct FreeRuns {
+    /// Bit `n` says whether list `n` has runs.
+    filled: [Cell<u64>; 2],
+    lists: [Cell<*mut PageInfo>; LISTS],
+}
+
+/// The list that holds runs of `pages` pages.
+fn list_of(pages: usize) -> usize {
+    if pages <= EXACT {
+        return pages - 1;
+    }
+    let doubling = pages.ilog2() as usize;
+    EXACT + (doubling - 6) * 4 + ((pages >> (doubling - 2)) & 3)
+}
+
+/// The first list of which every run has at least `pages` pages.
+fn list_above(pages: usize) -> usize {
+    if pages <= EXACT {
+        return pages - 1;
+    }
+    list_of(pages + (1 << (pages.ilog2() - 2)) - 1)
+}
+
+impl FreeRuns {
+    pub const fn new() -> Self {
+        Self { filled: [const { Cell::new(0) }; 2], lists: [const { Cell::new(ptr::null_mut()) }; LISTS] }
+    }
+
+    /// Forgets all runs.
+    pub fn clear(&self) {
+        for list in &self.lists {
+            list.set(ptr::null_mut());
+        }
+        for word in &self.filled {
+            word.set(0);
+        }
+    }
+
+    /// Enters the run that begins at `first` and has `pages` pages.
+    pub fn insert(&self, geometry: &Geometry, first: Page, pages: usize) {
+        let info = first.info(geometry);
+        info.length.set(pages as u32);
+        first.plus(pages - 1).info(geometry).length.set(pages as u32);
+        let list = list_of(pages);
+        let head = self.lists[list].get();
+        info.next.set(head);
+        info.previous.set(ptr::null_mut());
+        let pointer = ptr::from_ref(info).cast_mut();
+        if let Some(head) = info_at(head) {
+            head.previous.set(pointer);
+        }
+        self.lists[list].set(pointer);
+        let word = &self.filled[list / 64];
+        word.set(word.get() | 1 << (list % 64));
+    }
+
+    /// Takes out the run that begins at `first`.
+    pub fn remove(&self, geometry: &Geometry, first: Page) {
+        let info = first.info(geometry);
+        let list = list_of(info.length.get() as usize);
+        let (next, previous) = (info.next.get(), info.previous.get());
+        if let Some(next) = info_at(next) {
+            next.previous.set(previous);
+        }
+        match info_at(previous) {
+            Some(previous) => previous.next.set(next),
+            None => {
+                self.lists[list].set(next);
+                if next.is_null() {
+                    let word = &self.filled[list / 64];
+                    word.set(word.get() & !(1 << (list % 64)));
+                }
+            }
+        }
+    }
+
+    /// A run of at least `pages` pages; it stays entered. With `thorough`, one is found if there is any.
+    pub fn find(&self, geometry: &Geometry, pages: usize, thorough: bool) -> Option<Page> {
+        if pages > EXACT {
+            let mut run = self.lists.get(list_of(pages))?.get();
+            let mut tries = if thorough { usize::MAX } else { TRIES };
+            while let Some(info) = info_at(run) {
+                if info.length.get() as usize >= pages {
+                    return Some(geometry.page_of(run));
+                }
+                tries -= 1;
+                if tries == 0 {
+                    break;
+                }
+                run = info.next.get();
+            }
+        }
+        let list = self.first_filled(list_above(pages))?;
+        Some(geometry.page_of(self.lists[list].get()))
+    }
+
+    /// Pages of the longest free run.
+    pub fn longest(&self) -> usize {
+        let last = match (self.filled[0].get(), self.filled[1].get()) {
+            (0, 0) => return 0,
+            (low, 0) => low.ilog2() as usize,
+            (_, high) => 64 + high.ilog2() as usize,
+        };
+        let mut run = self.lists[last].get();
+        let mut longest = 0;
+        while let Some(info) = info_at(run) {
+            longest = longest.max(info.length.get() as usize);
+            run = info.next.get();
+        }
+        longest
+    }
+
+    /// How many runs are entered in lists that do not fit them, or not linked both ways: 0 in a sound heap.
+    /// Adds up the pages of all runs into `pages`.
+    pub fn verify(&self, pages: &mut usize) -> usize {
+        let mut wrong = 0;
+        for (number, list) in self.lists.iter().enumerate() {
+            let mut run = list.get();
+            let mut previous = ptr::null_mut();
+            if run.is_null() == (self.filled[number / 64].get() & 1 << (number % 64) != 0) {
+                wrong += 1;
+            }
+            while let Some(info) = info_at(run) {
+                let length = info.length.get() as usize;
+                if length == 0 || list_of(length) != number || info.previous.get() != previous {
+                    return wrong + 1;
+                }
+                *pages += length;
+                previous = run;
+                run = info.next.get();
+            }
+        }
+        wrong
+    }
+
+    fn first_filled(&self, from: usize) -> Option<usize> {
+        let mut word = from / 64;
+        let mut bits = self.filled.get(word)?.get() & (u64::MAX << (from % 64));
+        while bits == 0 {
+            word += 1;
+            bits = self.filled.get(word)?.get();
+        }
+        Some(word * 64 + bits.trailing_zeros() as usize)
+    }
+}
+
+fn info_at<'a>(info: *mut PageInfo) -> Option<&'a PageInfo> {
+    // SAFETY: lists hold null or infos of free runs, whose segments are alive; all of an info is cells,
+    // and callers use the reference at once.
+    unsafe { info.as_ref() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_rise_with_the_length_and_above_means_long_enough() {
+        let most = (1 << 18) - 1;
+        for pages in 1..=most {
+            assert!(list_of(pages) < LISTS);
+            assert!(pages == 1 || list_of(pages) >= list_of(pages - 1));
+        }
+        // The shortest run of `list_above(n)` has at least n pages.
+        let mut shortest = [usize::MAX; LISTS + 1];
+        for pages in (1..=most).rev() {
+            shortest[list_of(pages)] = pages;
+        }
+        for pages in 1..=most {
+            let list = list_above(pages);
+            assert!(shortest[list.min(LISTS)] >= pages, "{pages}");
+        }
+    }
+}

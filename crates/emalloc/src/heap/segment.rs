@@ -1,0 +1,292 @@
+//! Owns the inside of a segment: its header, the map that says what each page
+//! holds, and one [`PageInfo`] per page; and the arithmetic that leads from an
+//! address to them. Used inside `heap` only.
+//!
+//! A segment begins at a multiple of the segment size:
+//!
+//! ```text
+//! Header | map: one byte per page, and one | PageInfo per page | live bits (checked mode) | State (first segment)
+//! page   | page   | page ...
+//! ```
+//!
+//! A huge block has a segment of its own, of which only the header and the map
+//! are used. Its block begins on the next page, or further on if it is aligned
+//! more strictly. A block aligned to the segment size or more begins exactly
+//! one segment size behind its header, which is why the map has one byte more
+//! than there are pages, and why [`Geometry::segment_address`] looks at the byte before
+//! the block: no block ever begins where its own header does.
+
+use core::cell::Cell;
+use core::mem::{align_of, size_of};
+use core::ptr::{self, NonNull};
+
+use super::state::State;
+use crate::layout::{PAGE, PAGE_SHIFT};
+use crate::size_class::CLASSES;
+
+/// What a byte of the page map says. Bytes below [`CLASSES`] are a small run of that class.
+pub(super) mod page {
+    /// The segment's own header.
+    pub const HEADER: u8 = 0xF0;
+    /// Free.
+    pub const FREE: u8 = 0xF1;
+    /// The first page of a large block.
+    pub const LARGE: u8 = 0xF2;
+    /// A later page of a large block.
+    pub const LARGE_REST: u8 = 0xF3;
+    /// The page on which a huge block begins.
+    pub const HUGE: u8 = 0xF4;
+    /// A later page of a huge block.
+    pub const HUGE_REST: u8 = 0xF5;
+    /// Set aside for the handler of an error.
+    pub const RESERVE: u8 = 0xF6;
+}
+
+/// What kind of segment a header heads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Cut into pages.
+    Pages,
+    /// One huge block.
+    Huge,
+}
+
+/// The head of every segment.
+#[repr(C, align(16))]
+pub(super) struct Header {
+    /// What the storage granted: start, size, alignment.
+    pub base: Cell<NonNull<u8>>,
+    pub size: Cell<usize>,
+    pub align: Cell<usize>,
+    /// All segments of the heap, newest first.
+    pub next: Cell<Option<Segment>>,
+    pub previous: Cell<Option<Segment>>,
+    /// Children in the index by address.
+    pub left: Cell<Option<Segment>>,
+    pub right: Cell<Option<Segment>>,
+    /// Room for a process-wide front end: which of its heaps' threads this segment belongs to.
+    pub front: Cell<usize>,
+    pub kind: Cell<Kind>,
+    /// Pages from the header to the first block.
+    pub header_pages: Cell<u32>,
+    /// Pages no run holds.
+    pub free_pages: Cell<u32>,
+    /// The heap that owns this segment. Last, so that it is near the map, which is read with it.
+    pub owner: Cell<*const State>,
+}
+
+/// Where the page map begins.
+pub(super) const MAP: usize = size_of::<Header>();
+
+/// What is known of one page, beside its byte in the map.
+#[repr(C)]
+pub(super) struct PageInfo {
+    /// Free run, first page: its neighbours in the list of its length.
+    /// Small run, first page, while free lists are sorted by run: `next` is the run's own list.
+    pub next: Cell<*mut PageInfo>,
+    pub previous: Cell<*mut PageInfo>,
+    /// Free run, first and last page; other runs, first page: pages of the run.
+    pub length: Cell<u32>,
+    /// Small run: pages from the run's first page to this one.
+    pub back: Cell<u32>,
+}
+
+/// The measures of a heap's segments: the same for all of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Geometry {
+    pub segment_size: usize,
+    /// Pages in a segment, header included.
+    pub pages: usize,
+    /// Offset of the first [`PageInfo`].
+    infos: usize,
+    /// Offset of the live bits; 0 without checked mode.
+    live: usize,
+    /// Where the header of a segment ends, in bytes.
+    pub header_end: usize,
+}
+
+/// Granules of 8 bytes in a page: each has a live bit in checked mode.
+pub(super) const GRANULES: usize = PAGE / 8;
+
+impl Geometry {
+    pub fn new(segment_size: usize, checked: bool) -> Self {
+        let pages = segment_size >> PAGE_SHIFT;
+        let infos = (MAP + pages + 1).next_multiple_of(align_of::<PageInfo>());
+        let infos_end = (infos + pages * size_of::<PageInfo>()).next_multiple_of(align_of::<u64>());
+        let (live, header_end) =
+            if checked { (infos_end, infos_end + pages * (GRANULES / 8)) } else { (0, infos_end) };
+        Self { segment_size, pages, infos, live, header_end }
+    }
+
+    /// The most pages one run can have in any segment but the first.
+    pub fn longest_run(&self) -> usize {
+        self.pages - self.header_end.div_ceil(PAGE)
+    }
+
+    /// Where the header of the segment must be that holds the block at `address`.
+    #[inline(always)]
+    pub fn segment_address(&self, address: usize) -> usize {
+        address.wrapping_sub(1) & !(self.segment_size - 1)
+    }
+
+    /// Whether the heap is in checked mode.
+    pub fn checked(&self) -> bool {
+        self.live != 0
+    }
+
+    /// The page to which `info` belongs.
+    pub fn page_of(&self, info: *mut PageInfo) -> Page {
+        let address = info.addr() & !(self.segment_size - 1);
+        // SAFETY: a PageInfo lies in the header of its segment, so the segment begins at the multiple below.
+        let segment = unsafe { Segment::at(address) };
+        let index = (info.addr() - address - self.infos) / size_of::<PageInfo>();
+        Page { segment, index }
+    }
+}
+
+/// A segment of a heap. Values of this type lead to a header that is alive:
+/// a heap makes one when it sets a segment up and forgets it before giving the segment back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Segment(NonNull<Header>);
+
+/// One page of a segment that is cut into pages.
+#[derive(Clone, Copy)]
+pub(super) struct Page {
+    pub segment: Segment,
+    pub index: usize,
+}
+
+impl Segment {
+    /// The segment whose header lies at `address`.
+    ///
+    /// # Safety
+    /// A live segment, whose memory's provenance was exposed, has its header there.
+    #[inline(always)]
+    pub unsafe fn at(address: usize) -> Self {
+        let header = ptr::with_exposed_provenance_mut(address);
+        // SAFETY: the caller says a header lies there; no header lies at null.
+        Self(unsafe { NonNull::new_unchecked(header) })
+    }
+
+    /// Writes a header, and a map full of `fill`, at `header`; the rest is the caller's to set.
+    ///
+    /// # Safety
+    /// `header` is a multiple of the segment size and lies in the grant, which the caller owns,
+    /// with room for header and map.
+    pub unsafe fn set_up(
+        header: NonNull<u8>,
+        grant: (NonNull<u8>, usize, usize),
+        kind: Kind,
+        owner: *const State,
+        geometry: &Geometry,
+        fill: u8,
+    ) -> Self {
+        let _ = grant.0.as_ptr().expose_provenance();
+        let segment = Self(header.cast());
+        let content = Header {
+            base: Cell::new(grant.0),
+            size: Cell::new(grant.1),
+            align: Cell::new(grant.2),
+            next: Cell::new(None),
+            previous: Cell::new(None),
+            left: Cell::new(None),
+            right: Cell::new(None),
+            front: Cell::new(0),
+            kind: Cell::new(kind),
+            header_pages: Cell::new(0),
+            free_pages: Cell::new(0),
+            owner: Cell::new(owner),
+        };
+        // SAFETY: there is room for a header, aligned because segment sizes are.
+        unsafe { segment.0.write(content) };
+        segment.fill(0, geometry.pages + 1, fill);
+        segment
+    }
+
+    /// Its header. The reference must not be kept beyond the segment: like a `Segment` itself.
+    #[inline(always)]
+    pub fn header<'a>(self) -> &'a Header {
+        // SAFETY: the header is alive as long as the segment is (see the type); all of it is cells.
+        unsafe { self.0.as_ref() }
+    }
+
+    #[inline(always)]
+    pub fn address(self) -> usize {
+        self.0.addr().get()
+    }
+
+    /// A pointer into the segment, `offset` bytes behind its header.
+    #[inline(always)]
+    pub fn byte(self, offset: usize) -> *mut u8 {
+        self.0.as_ptr().cast::<u8>().wrapping_add(offset)
+    }
+
+    /// What the map says of page `index`, which is at most the number of pages.
+    #[inline(always)]
+    pub fn map(self, index: usize) -> u8 {
+        // SAFETY: the map has one byte for each page and one more, all written by `set_up`.
+        unsafe { self.byte(MAP + index).read() }
+    }
+
+    /// Sets the map for `count` pages from `index` on.
+    pub fn fill(self, index: usize, count: usize, value: u8) {
+        // SAFETY: callers stay within the pages of the segment and one more; the map has that room.
+        unsafe { self.byte(MAP + index).write_bytes(value, count) }
+    }
+
+    /// The page of this segment in which `address` lies, or the one behind the last.
+    #[inline(always)]
+    pub fn index_of(self, address: usize) -> usize {
+        (address - self.address()) >> PAGE_SHIFT
+    }
+
+    /// What is known of page `index`.
+    pub fn info(self, geometry: &Geometry, index: usize) -> &'static PageInfo {
+        debug_assert!(index < geometry.pages);
+        // SAFETY: every page has an info in the header, written when the segment was set up; all of it is
+        // cells. The reference is used at once and kept by nobody, so it does not outlive the segment.
+        unsafe { &*self.byte(geometry.infos + index * size_of::<PageInfo>()).cast() }
+    }
+
+    /// The word of live bits that covers `address`, and the bit in it. Checked mode only.
+    pub fn live_bit(self, geometry: &Geometry, address: usize) -> (&'static Cell<u64>, u64) {
+        debug_assert!(geometry.checked());
+        let granule = (address - self.address()) / 8;
+        let word = self.byte(geometry.live + granule / 64 * 8).cast::<Cell<u64>>();
+        // SAFETY: a heap in checked mode has these words in each header, for every granule of the segment.
+        (unsafe { &*word }, 1 << (granule % 64))
+    }
+
+    /// Sets all live bits to dead. Checked mode only.
+    pub fn clear_live_bits(self, geometry: &Geometry) {
+        // SAFETY: as above: that many bytes lie in the header.
+        unsafe { self.byte(geometry.live).write_bytes(0, geometry.pages * (GRANULES / 8)) }
+    }
+}
+
+impl Page {
+    /// Its first byte.
+    #[inline]
+    pub fn start(self) -> *mut u8 {
+        self.segment.byte(self.index << PAGE_SHIFT)
+    }
+
+    pub fn info(self, geometry: &Geometry) -> &'static PageInfo {
+        self.segment.info(geometry, self.index)
+    }
+
+    pub fn map(self) -> u8 {
+        self.segment.map(self.index)
+    }
+
+    /// The page `count` further on in the same segment.
+    pub fn plus(self, count: usize) -> Self {
+        Self { segment: self.segment, index: self.index + count }
+    }
+}
+
+/// The class of a small run that the map byte speaks of, if it does.
+pub(super) fn class_in(byte: u8) -> Option<usize> {
+    let class = usize::from(byte);
+    (class < CLASSES).then_some(class)
+}

@@ -1,0 +1,145 @@
+//! Owns [`State`]: everything a heap knows, kept behind the header of its first
+//! segment. The fields the fast paths touch come first. Used inside `heap`; the
+//! sibling files each implement one part of it.
+
+use core::cell::Cell;
+use core::ptr::{self, NonNull};
+
+use super::error::AllocError;
+use super::handler::Handler;
+use super::index::Index;
+use super::runs::FreeRuns;
+use super::segment::{Geometry, Segment};
+use crate::size_class::CLASSES;
+use crate::storage::{Capabilities, Storage};
+
+/// A free small block: its first word leads to the next one.
+#[repr(transparent)]
+pub(super) struct FreeBlock {
+    pub next: Cell<*mut FreeBlock>,
+}
+
+/// The part of a class's newest run that no list knows yet.
+pub(super) struct Fresh {
+    /// The first byte not carved into blocks.
+    pub next: Cell<*mut u8>,
+    /// Bytes from there to the end of the last block.
+    pub bytes: Cell<usize>,
+}
+
+/// Everything a heap knows.
+#[repr(C)]
+pub(super) struct State {
+    /// Free small blocks, by class.
+    pub lists: [Cell<*mut FreeBlock>; CLASSES],
+    /// Bytes in blocks, as rounded to classes, pages and grants.
+    pub usage: Cell<usize>,
+    pub peak: Cell<usize>,
+    /// Requests up to this size may take the fast path: `SMALL_MAX`, or 0 in checked mode or while walking.
+    pub fast_max: Cell<usize>,
+    pub geometry: Geometry,
+
+    pub fresh: [Fresh; CLASSES],
+    /// Runs, by class.
+    pub run_counts: [Cell<u32>; CLASSES],
+    pub free_runs: FreeRuns,
+    pub index: Index,
+
+    /// All segments, newest first, and the one this state lives in.
+    pub newest: Cell<Option<Segment>>,
+    pub first: Segment,
+    /// How many segments are cut into pages, how many of those are empty, how many hold a huge block.
+    pub page_segments: Cell<usize>,
+    pub empty_segments: Cell<usize>,
+    pub huge_segments: Cell<usize>,
+    /// The most segments cut into pages since the last reset, and how many are worth keeping.
+    pub segments_peak: Cell<usize>,
+    pub keep: Cell<usize>,
+    pub retain: super::Retain,
+
+    /// Bytes held from the storage (real usage).
+    pub held: Cell<usize>,
+    pub held_peak: Cell<usize>,
+    pub limit: Cell<super::Limit>,
+    pub soft_limit: Cell<super::Limit>,
+    /// Whether the soft limit has yet to be reported.
+    pub soft_armed: Cell<bool>,
+    /// Pages set aside, how many, and whether they are set aside now.
+    pub reserve: Cell<usize>,
+    pub reserve_at: Cell<Option<(Segment, usize)>>,
+    pub walking: Cell<bool>,
+    /// Why the last request was refused.
+    pub refusal: Cell<Option<AllocError>>,
+
+    pub capabilities: Capabilities,
+    pub storage: NonNull<dyn Storage>,
+    pub handler: NonNull<dyn Handler>,
+    /// Takes storage and handler out and gives every segment back.
+    pub destroy: unsafe fn(NonNull<State>),
+}
+
+impl State {
+    pub fn storage(&self) -> &dyn Storage {
+        // SAFETY: the storage lies in the first segment, beside this state, as long as the state does.
+        unsafe { self.storage.as_ref() }
+    }
+
+    pub fn handler(&self) -> &dyn Handler {
+        // SAFETY: the handler lies in the first segment, beside this state, as long as the state does.
+        unsafe { self.handler.as_ref() }
+    }
+
+    /// Counts `bytes` more in blocks.
+    #[inline(always)]
+    pub fn add_usage(&self, bytes: usize) {
+        let usage = self.usage.get() + bytes;
+        self.usage.set(usage);
+        self.peak.set(self.peak.get().max(usage));
+    }
+
+    #[inline(always)]
+    pub fn sub_usage(&self, bytes: usize) {
+        self.usage.set(self.usage.get() - bytes);
+    }
+
+    /// Notes why a request is refused; the caller then answers null.
+    #[cold]
+    pub fn refuse(&self, error: AllocError) -> *mut u8 {
+        self.refusal.set(Some(error));
+        ptr::null_mut()
+    }
+
+    /// The segments, newest first. The next one is read before the caller gets hold of one.
+    pub fn segments(&self) -> impl Iterator<Item = Segment> + use<> {
+        let mut place = self.newest.get();
+        core::iter::from_fn(move || {
+            let segment = place?;
+            place = segment.header().next.get();
+            Some(segment)
+        })
+    }
+
+    /// Enters a segment into the list and the index.
+    pub fn link(&self, segment: Segment) {
+        let newest = self.newest.replace(Some(segment));
+        segment.header().next.set(newest);
+        segment.header().previous.set(None);
+        if let Some(newest) = newest {
+            newest.header().previous.set(Some(segment));
+        }
+        self.index.insert(segment);
+    }
+
+    /// Takes a segment out of the list and the index.
+    pub fn unlink(&self, segment: Segment) {
+        let (next, previous) = (segment.header().next.get(), segment.header().previous.get());
+        if let Some(next) = next {
+            next.header().previous.set(previous);
+        }
+        match previous {
+            Some(previous) => previous.header().next.set(next),
+            None => self.newest.set(next),
+        }
+        self.index.remove(segment);
+    }
+}

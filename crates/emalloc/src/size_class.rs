@@ -1,0 +1,160 @@
+//! Owns the size classes of small blocks: which there are, which one serves a
+//! request, and how many pages a run of each takes. Pure arithmetic, made at
+//! compile time; depends on `layout` only.
+//!
+//! Classes rise in steps of 8 bytes up to 128, then in eight steps per
+//! doubling. Because the step is a power of two and every class is a multiple
+//! of its step, a size rounded up to a multiple of an alignment always meets a
+//! class that is a multiple of that alignment: runs begin on a page, so aligned
+//! small requests need no path of their own.
+
+use crate::layout::PAGE;
+
+/// The largest request, in bytes, that a size class serves.
+pub const SMALL_MAX: usize = 3072;
+
+/// How many size classes there are.
+pub const CLASSES: usize = 52;
+
+/// Up to this size classes are 8 bytes apart.
+const LINEAR_MAX: usize = 128;
+
+/// Bits of precision above [`LINEAR_MAX`]: eight classes per doubling.
+const STEP_BITS: u32 = 3;
+
+/// A run may leave at most one part in this many unused, if a run of at most [`MAX_RUN`] pages manages that.
+const MAX_TAIL: usize = 16;
+
+/// The longest run of a small class, in pages.
+pub const MAX_RUN: usize = 8;
+
+/// Bytes of a block, by class.
+pub static SIZES: [u32; CLASSES] = sizes();
+
+/// Pages of a run, by class.
+pub static RUN_PAGES: [u8; CLASSES] = run_pages();
+
+/// The class of a request of `n` bytes is `CLASS_OF[n.div_ceil(8)]`.
+pub static CLASS_OF: [u8; SMALL_MAX / 8 + 1] = class_of_table();
+
+/// The class that serves a request of `size` bytes, or `None` if it is too large for one.
+#[inline]
+pub fn class_of(size: usize) -> Option<usize> {
+    if size > SMALL_MAX {
+        return None;
+    }
+    CLASS_OF.get(size.div_ceil(8)).map(|&class| usize::from(class))
+}
+
+/// Bytes of a block of `class`.
+#[inline]
+pub fn size_of_class(class: usize) -> usize {
+    SIZES[class] as usize
+}
+
+/// Pages of a run of `class`.
+#[inline]
+pub fn pages_of_class(class: usize) -> usize {
+    usize::from(RUN_PAGES[class])
+}
+
+/// Blocks in a run of `class`.
+#[inline]
+pub fn blocks_of_class(class: usize) -> usize {
+    pages_of_class(class) * PAGE / size_of_class(class)
+}
+
+const fn sizes() -> [u32; CLASSES] {
+    let mut table = [0; CLASSES];
+    let mut size = 0;
+    let mut class = 0;
+    while class < CLASSES {
+        let step = if size < LINEAR_MAX { 8 } else { 1usize << (size.ilog2() - STEP_BITS) };
+        size += step;
+        table[class] = size as u32;
+        class += 1;
+    }
+    assert!(size == SMALL_MAX);
+    table
+}
+
+const fn run_pages() -> [u8; CLASSES] {
+    let sizes = sizes();
+    let mut table = [0; CLASSES];
+    let mut class = 0;
+    while class < CLASSES {
+        let size = sizes[class] as usize;
+        let mut best = 1;
+        let mut pages = 1;
+        while pages <= MAX_RUN {
+            let tail = pages * PAGE % size;
+            // Fewer pages win as long as their tail is small enough.
+            if tail * best < best * PAGE % size * pages {
+                best = pages;
+            }
+            if tail * MAX_TAIL <= pages * PAGE {
+                best = pages;
+                break;
+            }
+            pages += 1;
+        }
+        table[class] = best as u8;
+        class += 1;
+    }
+    table
+}
+
+const fn class_of_table() -> [u8; SMALL_MAX / 8 + 1] {
+    let sizes = sizes();
+    let mut table = [0; SMALL_MAX / 8 + 1];
+    let mut class = 0;
+    let mut slot = 0;
+    while slot < table.len() {
+        if slot * 8 > sizes[class] as usize {
+            class += 1;
+        }
+        table[slot] = class as u8;
+        slot += 1;
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_request_gets_the_smallest_class_that_holds_it() {
+        for size in 0..=SMALL_MAX {
+            let class = class_of(size).unwrap();
+            assert!(size_of_class(class) >= size);
+            assert!(class == 0 || size_of_class(class - 1) < size, "{size}");
+        }
+        assert_eq!(class_of(SMALL_MAX + 1), None);
+        assert_eq!(class_of(usize::MAX), None);
+    }
+
+    #[test]
+    fn rounding_to_an_alignment_meets_an_aligned_class() {
+        for shift in 0..12 {
+            let align = 1usize << shift;
+            for size in 0..=SMALL_MAX {
+                let rounded = size.max(1).next_multiple_of(align);
+                if let Some(class) = class_of(rounded) {
+                    assert_eq!(size_of_class(class) % align, 0, "size {size} align {align}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn runs_waste_little() {
+        for class in 0..CLASSES {
+            let bytes = pages_of_class(class) * PAGE;
+            let tail = bytes % size_of_class(class);
+            assert!(tail * MAX_TAIL <= bytes, "class {class} wastes {tail} of {bytes}");
+            // One word of 64 bits per page covers it: `walk` and `check` rely on that bound.
+            assert!(blocks_of_class(class) <= 512);
+        }
+    }
+}
