@@ -90,11 +90,14 @@ macro_rules! mapping_storage {
                 new: usize,
                 _align: usize,
             ) -> Result<(), StorageError> {
+                // No object may be larger than that; a 32-bit process could get such a mapping.
+                let sound = isize::try_from(new).is_ok();
                 // SAFETY: the caller's whole grant is one mapping of ours.
-                if unsafe { sys::remap_in_place(start.as_ptr(), old, new) } {
+                if sound && unsafe { sys::remap_in_place(start.as_ptr(), old, new) } {
                     return Ok(());
                 }
-                Err(StorageError::Exhausted { requested: new })
+                // Mostly: something else is mapped right behind. That says nothing about memory.
+                Err(StorageError::Unsupported)
             }
 
             unsafe fn move_resize(

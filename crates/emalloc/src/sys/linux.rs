@@ -54,15 +54,8 @@ pub unsafe fn remap_move(start: *mut u8, old: usize, new: usize, align: usize) -
     }
     let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
     // SAFETY: the caller's mapping goes onto the reservation, which is ours and as large as `new`.
-    let answer = unsafe {
-        libc::mremap(
-            start.cast(),
-            old,
-            new,
-            flags,
-            target.cast::<core::ffi::c_void>(),
-        )
-    };
+    let answer =
+        unsafe { libc::mremap(start.cast(), old, new, flags, target.cast::<libc::c_void>()) };
     if answer == libc::MAP_FAILED {
         // The kernel may or may not have cleared the target before it refused, and cleared
         // addresses may be another thread's by now: unmapping them here could hit that thread.

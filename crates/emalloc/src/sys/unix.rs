@@ -181,6 +181,10 @@ fn map_raw(prot: c_int, flags: c_int, file: c_int, hint: *mut u8, size: usize) -
 /// A mapping whose start is aligned: of the exact size first, for the system often
 /// aligns by itself; else a larger one with both ends cut off.
 fn map_aligned(prot: c_int, flags: c_int, file: c_int, size: usize, align: usize) -> *mut u8 {
+    // No object may be larger; a 32-bit process could get such a mapping.
+    if isize::try_from(size).is_err() {
+        return ptr::null_mut();
+    }
     let start = map_raw(prot, flags, file, ptr::null_mut(), size);
     if start.is_null() || start.addr() & (align - 1) == 0 {
         return start;
