@@ -5,3 +5,5 @@ extern crate std;
 
 pub mod layout;
 pub mod storage;
+#[doc(hidden)]
+pub mod sys;

@@ -1,6 +1,14 @@
 //! Layer 1: where segments come from. This file owns the contract, [`Storage`];
 //! each storage has a file of its own. Depends on `sys` and `layout` only.
 
+mod malloc;
+#[cfg(unix)]
+mod mmap;
+
+pub use malloc::{MALLOC, Malloc};
+#[cfg(unix)]
+pub use mmap::{MMAP_ANON, MmapAnon, MmapZero};
+
 use core::fmt;
 use core::ptr::NonNull;
 

@@ -1,0 +1,75 @@
+//! What Linux does in its own way: mappings that grow and move by page tables (`mremap`),
+//! pages given back at once, a coarse clock. Same names as `posix.rs`; used by `unix.rs` only.
+
+use core::ptr;
+
+/// [`remap_move`] can succeed.
+pub const CAN_MOVE: bool = true;
+
+/// Precise to some milliseconds, and read without a system call.
+pub(super) const CLOCK: libc::clockid_t = libc::CLOCK_MONOTONIC_COARSE;
+
+#[cfg(target_os = "linux")]
+use libc::__errno_location as errno_location;
+
+#[cfg(target_os = "android")]
+use libc::__errno as errno_location;
+
+/// The number of the thread's last error.
+pub(super) fn errno() -> i32 {
+    // SAFETY: the C library answers a valid pointer to the thread's own number.
+    unsafe { *errno_location() }
+}
+
+/// Makes a mapping larger or smaller where it is. `false`: it is as it was.
+///
+/// # Safety
+/// As the contract of `sys` says.
+pub unsafe fn remap_in_place(start: *mut u8, old: usize, new: usize) -> bool {
+    if new <= old {
+        // SAFETY: the tail belongs to the caller's mapping.
+        return new == old || unsafe { super::unmap(start.wrapping_add(new), old - new) };
+    }
+    // SAFETY: the caller's mapping; without MAYMOVE it stays where it is.
+    let answer = unsafe { libc::mremap(start.cast(), old, new, 0) };
+    answer != libc::MAP_FAILED
+}
+
+/// Moves a mapping to an aligned place without copying and makes it larger (`old < new`).
+/// Null: it is as and where it was.
+///
+/// # Safety
+/// As the contract of `sys` says.
+pub unsafe fn remap_move(start: *mut u8, old: usize, new: usize, align: usize) -> *mut u8 {
+    // An aligned place that nobody else can take meanwhile.
+    let target = super::map_aligned(
+        libc::PROT_NONE,
+        libc::MAP_ANON | libc::MAP_NORESERVE,
+        -1,
+        new,
+        align,
+    );
+    if target.is_null() {
+        return target;
+    }
+    let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+    // SAFETY: the caller's mapping goes onto the reservation, which is ours and as large as `new`.
+    let answer =
+        unsafe { libc::mremap(start.cast(), old, new, flags, target.cast::<libc::c_void>()) };
+    if answer == libc::MAP_FAILED {
+        // The kernel may or may not have cleared the target before it refused, and cleared
+        // addresses may be another thread's by now: unmapping them here could hit that thread.
+        // What can stay behind is an empty reservation, and only at the process's limit of mappings.
+        return ptr::null_mut();
+    }
+    answer.cast()
+}
+
+/// Gives the memory behind pages back and keeps the addresses; they read as zero then.
+///
+/// # Safety
+/// As the contract of `sys` says.
+pub unsafe fn discard(start: *mut u8, size: usize) -> bool {
+    // SAFETY: whole pages of the caller's private mapping, whose content may go.
+    unsafe { libc::madvise(start.cast(), size, libc::MADV_DONTNEED) == 0 }
+}

@@ -1,0 +1,20 @@
+//! Layer 0: the operating system, and the only place that calls it. Thin free
+//! functions without policy; everything above asks these and nothing else.
+//!
+//! The contract, stated once for every platform's file:
+//! * a function that hands out memory answers null when it cannot, and changes nothing then;
+//! * sizes and addresses of mappings are multiples of [`page_size`], alignments are powers of two,
+//!   sizes are not zero;
+//! * whoever passes a pointer in (each such function is `unsafe`) got it from the function's
+//!   counterpart in the same file with the same size, and uses what is given back no more;
+//! * nothing panics, nothing locks of its own, nothing allocates beyond what it hands out.
+//!
+//! To port: write a file with the names of `none.rs`. Mappings exist in `unix.rs` only and
+//! private heaps in `windows.rs` only; the storages over them exist where they do.
+
+#[cfg_attr(unix, path = "unix.rs")]
+#[cfg_attr(windows, path = "windows.rs")]
+#[cfg_attr(not(any(unix, windows)), path = "none.rs")]
+mod os;
+
+pub use os::*;

@@ -1,0 +1,213 @@
+//! The contract of [`sys`](super) on Unix: the C library's allocator, mappings,
+//! the clock, standard error. What differs between Linux and the others
+//! is in the file `kernel`; who may call this: the layers above, through `sys`.
+
+use core::ffi::c_int;
+use core::ptr;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+#[cfg_attr(any(target_os = "linux", target_os = "android"), path = "linux.rs")]
+#[cfg_attr(
+    not(any(target_os = "linux", target_os = "android")),
+    path = "posix.rs"
+)]
+mod kernel;
+
+pub use kernel::{CAN_MOVE, discard, remap_in_place, remap_move};
+
+/// The unit of the system's memory in bytes; asked once.
+pub fn page_size() -> usize {
+    static KNOWN: AtomicUsize = AtomicUsize::new(0);
+    match KNOWN.load(Ordering::Relaxed) {
+        0 => {
+            // SAFETY: sysconf has no preconditions.
+            let answer = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+            let size = usize::try_from(answer)
+                .ok()
+                .filter(|size| size.is_power_of_two())
+                .unwrap_or(crate::layout::PAGE);
+            KNOWN.store(size, Ordering::Relaxed);
+            size
+        }
+        size => size,
+    }
+}
+
+/// Memory of the C library's allocator with any alignment (`posix_memalign`).
+pub fn aligned_malloc(size: usize, align: usize) -> *mut u8 {
+    let mut start = ptr::null_mut();
+    // SAFETY: the alignment is a power of two, and a multiple of a pointer's size after `max`.
+    let refused = unsafe { libc::posix_memalign(&mut start, align.max(size_of::<usize>()), size) };
+    if refused == 0 {
+        start.cast()
+    } else {
+        ptr::null_mut()
+    }
+}
+
+/// Gives back what [`aligned_malloc`] handed out.
+///
+/// # Safety
+/// As the contract of `sys` says.
+pub unsafe fn aligned_free(start: *mut u8) {
+    // SAFETY: posix_memalign's memory is given back with free; the caller vouches for the pointer.
+    unsafe { libc::free(start.cast()) }
+}
+
+/// The C library's `malloc`.
+pub fn malloc(size: usize) -> *mut u8 {
+    // SAFETY: malloc has no preconditions.
+    unsafe { libc::malloc(size).cast() }
+}
+
+/// The C library's `calloc`.
+pub fn calloc(count: usize, size: usize) -> *mut u8 {
+    // SAFETY: calloc has no preconditions.
+    unsafe { libc::calloc(count, size).cast() }
+}
+
+/// The C library's `realloc`; null stands for a new block.
+///
+/// # Safety
+/// As the contract of `sys` says; `block` may be null.
+pub unsafe fn realloc(block: *mut u8, size: usize) -> *mut u8 {
+    // SAFETY: the caller vouches for the pointer.
+    unsafe { libc::realloc(block.cast(), size).cast() }
+}
+
+/// The C library's `free`.
+///
+/// # Safety
+/// As the contract of `sys` says; `block` may be null.
+pub unsafe fn free(block: *mut u8) {
+    // SAFETY: the caller vouches for the pointer.
+    unsafe { libc::free(block.cast()) }
+}
+
+/// Private anonymous memory, all zero, aligned as asked.
+pub fn map(size: usize, align: usize) -> *mut u8 {
+    map_aligned(
+        libc::PROT_READ | libc::PROT_WRITE,
+        libc::MAP_ANON,
+        -1,
+        size,
+        align,
+    )
+}
+
+/// A private mapping of `file`'s beginning, aligned as asked.
+pub fn map_file(file: c_int, size: usize, align: usize) -> *mut u8 {
+    map_aligned(libc::PROT_READ | libc::PROT_WRITE, 0, file, size, align)
+}
+
+/// Gives mapped pages back. `false`: the system refused (too many mappings), they are still there.
+///
+/// # Safety
+/// As the contract of `sys` says; a part of a mapping is fine.
+pub unsafe fn unmap(start: *mut u8, size: usize) -> bool {
+    // SAFETY: the caller owns these pages and uses them no more.
+    unsafe { libc::munmap(start.cast(), size) == 0 }
+}
+
+/// Opens `/dev/zero` for [`map_file`]; not inherited by a program that this one starts.
+///
+/// # Errors
+/// The system's error number.
+pub fn open_zero() -> Result<c_int, i32> {
+    // SAFETY: the path is a C string.
+    let file = unsafe { libc::open(c"/dev/zero".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC) };
+    if file >= 0 {
+        Ok(file)
+    } else {
+        Err(kernel::errno())
+    }
+}
+
+/// Closes what [`open_zero`] opened.
+///
+/// # Safety
+/// The descriptor came from there and is used no more.
+pub unsafe fn close(file: c_int) {
+    // SAFETY: the caller owns the descriptor.
+    unsafe { libc::close(file) };
+}
+
+/// Milliseconds of a clock that never goes back. Coarse where that is cheaper.
+pub fn millis() -> u64 {
+    // SAFETY: timespec is plain numbers, zero is a value of each.
+    let mut now: libc::timespec = unsafe { core::mem::zeroed() };
+    // SAFETY: `now` is writable; a refusal leaves it zero.
+    unsafe { libc::clock_gettime(kernel::CLOCK, &mut now) };
+    (now.tv_sec as u64) * 1000 + (now.tv_nsec as u64) / 1_000_000
+}
+
+/// Writes to standard error as far as it can be written.
+pub fn write_stderr(mut text: &[u8]) {
+    while !text.is_empty() {
+        // SAFETY: the bytes are readable.
+        let written = unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) };
+        match usize::try_from(written) {
+            Ok(0) => return,
+            Ok(count) => text = text.get(count..).unwrap_or_default(),
+            Err(_) if kernel::errno() == libc::EINTR => {}
+            Err(_) => return,
+        }
+    }
+}
+
+/// Ends the process as C's `exit` does.
+pub fn exit(code: i32) -> ! {
+    // SAFETY: exit has no preconditions here; what runs at exit is the program's own.
+    unsafe { libc::exit(code) }
+}
+
+/// Ends the process as C's `abort` does.
+pub fn abort() -> ! {
+    // SAFETY: abort has no preconditions.
+    unsafe { libc::abort() }
+}
+
+/// One private mapping; null if the system refuses.
+fn map_raw(prot: c_int, flags: c_int, file: c_int, hint: *mut u8, size: usize) -> *mut u8 {
+    // SAFETY: without MAP_FIXED a mapping lands where nothing else is.
+    let start = unsafe { libc::mmap(hint.cast(), size, prot, libc::MAP_PRIVATE | flags, file, 0) };
+    if start == libc::MAP_FAILED {
+        ptr::null_mut()
+    } else {
+        start.cast()
+    }
+}
+
+/// A mapping whose start is aligned: of the exact size first, for the system often
+/// aligns by itself; else a larger one with both ends cut off.
+fn map_aligned(prot: c_int, flags: c_int, file: c_int, size: usize, align: usize) -> *mut u8 {
+    // No object may be larger; a 32-bit process could get such a mapping.
+    if isize::try_from(size).is_err() {
+        return ptr::null_mut();
+    }
+    let start = map_raw(prot, flags, file, ptr::null_mut(), size);
+    if start.is_null() || start.addr() & (align - 1) == 0 {
+        return start;
+    }
+    // SAFETY: mapped above and used by nobody yet.
+    unsafe { unmap(start, size) };
+    let Some(large) = size.checked_add(align - page_size()) else {
+        return ptr::null_mut();
+    };
+    let start = map_raw(prot, flags, file, ptr::null_mut(), large);
+    if start.is_null() {
+        return start;
+    }
+    let head = start.addr().wrapping_neg() & (align - 1);
+    let aligned = start.wrapping_add(head);
+    if head != 0 {
+        // SAFETY: the first `head` bytes of the fresh mapping, whole pages, used by nobody.
+        unsafe { unmap(start, head) };
+    }
+    let tail = large - head - size;
+    if tail != 0 {
+        // SAFETY: what follows `size` bytes in the fresh mapping, whole pages, used by nobody.
+        unsafe { unmap(aligned.wrapping_add(size), tail) };
+    }
+    aligned
+}
