@@ -43,7 +43,9 @@ pub fn class_of(size: usize) -> Option<usize> {
     if size > SMALL_MAX {
         return None;
     }
-    CLASS_OF.get(size.div_ceil(8)).map(|&class| usize::from(class))
+    CLASS_OF
+        .get(size.div_ceil(8))
+        .map(|&class| usize::from(class))
 }
 
 /// Bytes of a block of `class`.
@@ -69,7 +71,11 @@ const fn sizes() -> [u32; CLASSES] {
     let mut size = 0;
     let mut class = 0;
     while class < CLASSES {
-        let step = if size < LINEAR_MAX { 8 } else { 1usize << (size.ilog2() - STEP_BITS) };
+        let step = if size < LINEAR_MAX {
+            8
+        } else {
+            1usize << (size.ilog2() - STEP_BITS)
+        };
         size += step;
         table[class] = size as u32;
         class += 1;
@@ -152,7 +158,10 @@ mod tests {
         for class in 0..CLASSES {
             let bytes = pages_of_class(class) * PAGE;
             let tail = bytes % size_of_class(class);
-            assert!(tail * MAX_TAIL <= bytes, "class {class} wastes {tail} of {bytes}");
+            assert!(
+                tail * MAX_TAIL <= bytes,
+                "class {class} wastes {tail} of {bytes}"
+            );
             // One word of 64 bits per page covers it: `walk` and `check` rely on that bound.
             assert!(blocks_of_class(class) <= 512);
         }

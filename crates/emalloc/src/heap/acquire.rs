@@ -28,20 +28,33 @@ impl State {
         let after = held.saturating_add(more);
         if let Limit::Bytes(soft) = self.soft_limit.get() {
             if after > soft && self.soft_armed.replace(false) {
-                let event = SoftLimitEvent { limit: soft, held, requested: more };
+                let event = SoftLimitEvent {
+                    limit: soft,
+                    held,
+                    requested: more,
+                };
                 self.as_heap(|heap| self.handler().soft_limit(heap, &event));
             }
         }
         match self.limit.get() {
             Limit::Bytes(limit) if self.held.get().saturating_add(more) > limit => {
-                Err(AllocError::Limit { limit, held: self.held.get(), requested })
+                Err(AllocError::Limit {
+                    limit,
+                    held: self.held.get(),
+                    requested,
+                })
             }
             _ => Ok(()),
         }
     }
 
     /// Takes `size` bytes from the storage, once. `requested` is for the error.
-    pub fn acquire(&self, size: usize, align: usize, requested: usize) -> Result<Grant, AllocError> {
+    pub fn acquire(
+        &self,
+        size: usize,
+        align: usize,
+        requested: usize,
+    ) -> Result<Grant, AllocError> {
         self.may_hold(size, requested)?;
         match self.storage().allocate(size, align) {
             Ok(grant) => {
@@ -52,28 +65,30 @@ impl State {
         }
     }
 
-    /// Asks the storage to change a grant from `old` to `new` bytes by `change`, within the limit.
-    pub fn change_grant<T>(
-        &self,
-        old: usize,
-        new: usize,
-        requested: usize,
-        change: impl FnOnce() -> Result<T, StorageError>,
-    ) -> Result<T, AllocError> {
-        if new > old {
-            self.may_hold(new - old, requested)?;
+    /// Whether a grant may grow by `more` bytes, if need be after collecting.
+    pub fn may_grow(&self, more: usize, requested: usize) -> bool {
+        self.may_hold(more, requested).is_ok() || {
+            self.collect_runs();
+            self.drop_kept_memory();
+            self.may_hold(more, requested).is_ok()
         }
-        let changed = change().map_err(|cause| self.storage_refused(cause, requested))?;
+    }
+
+    /// Counts a grant that changed from `old` to `new` bytes.
+    pub fn count_changed(&self, old: usize, new: usize) {
         if new > old {
             self.count_held(new - old);
         } else {
             self.count_released(old - new);
         }
-        Ok(changed)
     }
 
     fn storage_refused(&self, cause: StorageError, requested: usize) -> AllocError {
-        AllocError::Storage { cause, held: self.held.get(), requested }
+        AllocError::Storage {
+            cause,
+            held: self.held.get(),
+            requested,
+        }
     }
 
     fn count_held(&self, size: usize) {
@@ -98,17 +113,28 @@ impl State {
         let grant = self.acquire(size, size, requested)?;
         // SAFETY: the grant is a segment, aligned to its own size, and ours.
         let segment = unsafe {
-            Segment::set_up(grant.start, (grant.start, size, size), Kind::Pages, self, &self.geometry, page::FREE)
+            Segment::set_up(
+                grant.start,
+                (grant.start, size, size),
+                Kind::Pages,
+                self,
+                &self.geometry,
+                page::FREE,
+            )
         };
         if self.geometry.checked() {
             segment.clear_live_bits(&self.geometry);
         }
-        segment.header().header_pages.set(self.geometry.header_end.div_ceil(PAGE) as u32);
+        segment
+            .header()
+            .header_pages
+            .set(self.geometry.header_end.div_ceil(PAGE) as u32);
         self.link(segment);
         self.enter_pages(segment);
         let segments = self.page_segments.get() + 1;
         self.page_segments.set(segments);
-        self.segments_peak.set(self.segments_peak.get().max(segments));
+        self.segments_peak
+            .set(self.segments_peak.get().max(segments));
         Ok(())
     }
 
@@ -133,7 +159,9 @@ impl State {
         if pages == 0 || self.reserve_at.get().is_some() {
             return true;
         }
-        let Some(run) = self.take_pages(pages, page::RESERVE, true) else { return false };
+        let Some(run) = self.take_pages(pages, page::RESERVE, true) else {
+            return false;
+        };
         self.reserve_at.set(Some((run.segment, run.index)));
         true
     }

@@ -10,7 +10,7 @@ use super::handler::{Recovery, fatal};
 use super::state::State;
 use super::{Heap, Limit};
 use crate::layout::{PAGE, round_up};
-use crate::size_class::{CLASS_OF, SIZES, SMALL_MAX, class_of};
+use crate::size_class::{CLASS_OF, SIZES, class_of, pages_of_class};
 
 /// The most bytes a block can have: Rust's pointers count no further.
 const MOST: usize = isize::MAX as usize;
@@ -48,7 +48,11 @@ impl State {
             return self.allocate_small(class, size);
         }
         if size > MOST {
-            return self.refuse(AllocError::Overflow { count: 1, size, offset: 0 });
+            return self.refuse(AllocError::Overflow {
+                count: 1,
+                size,
+                offset: 0,
+            });
         }
         let pages = size.div_ceil(PAGE);
         if pages <= self.geometry.longest_run() {
@@ -66,7 +70,11 @@ impl State {
             // runs of pages are aligned to a page anyway.
             return match round_up(size.max(1), align) {
                 Some(size) => self.allocate(size),
-                None => self.refuse(AllocError::Overflow { count: 1, size, offset: align }),
+                None => self.refuse(AllocError::Overflow {
+                    count: 1,
+                    size,
+                    offset: align,
+                }),
             };
         }
         self.allocate_aligned_slow(size, align)
@@ -78,11 +86,17 @@ impl State {
             return self.refuse(AllocError::Walking);
         }
         if size > MOST {
-            return self.refuse(AllocError::Overflow { count: 1, size, offset: align });
+            return self.refuse(AllocError::Overflow {
+                count: 1,
+                size,
+                offset: align,
+            });
         }
         let pages = size.max(1).div_ceil(PAGE);
         // The run is found with room to align it, so that much must fit into a segment.
-        if align < self.geometry.segment_size && pages + align / PAGE - 1 <= self.geometry.longest_run() {
+        if align < self.geometry.segment_size
+            && pages + align / PAGE - 1 <= self.geometry.longest_run()
+        {
             self.allocate_large(pages, align, size)
         } else {
             self.allocate_huge(size, align).0
@@ -92,7 +106,11 @@ impl State {
     /// As [`allocate_aligned`](Self::allocate_aligned), with the first `size` bytes zero.
     pub fn allocate_zeroed(&self, size: usize, align: usize) -> *mut u8 {
         let pages = size.div_ceil(PAGE);
-        if align <= PAGE && size <= MOST && pages > self.geometry.longest_run() && !self.walking.get() {
+        if align <= PAGE
+            && size <= MOST
+            && pages > self.geometry.longest_run()
+            && !self.walking.get()
+        {
             let (block, zeroed) = self.allocate_huge(size, PAGE);
             return if zeroed { block } else { zero(block, size) };
         }
@@ -176,7 +194,8 @@ impl Heap {
     #[inline]
     pub fn try_allocate_layout(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
         let state = self.state();
-        NonNull::new(state.allocate_aligned(layout.size(), layout.align())).ok_or_else(|| state.take_refusal())
+        NonNull::new(state.allocate_aligned(layout.size(), layout.align()))
+            .ok_or_else(|| state.take_refusal())
     }
 
     /// As [`try_allocate_layout`](Self::try_allocate_layout), with every byte zero. (`ecalloc`)
@@ -186,7 +205,8 @@ impl Heap {
     #[inline]
     pub fn try_allocate_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
         let state = self.state();
-        NonNull::new(state.allocate_zeroed(layout.size(), layout.align())).ok_or_else(|| state.take_refusal())
+        NonNull::new(state.allocate_zeroed(layout.size(), layout.align()))
+            .ok_or_else(|| state.take_refusal())
     }
 
     /// As [`try_allocate`](Self::try_allocate), but a refusal goes to the heap's
@@ -194,7 +214,8 @@ impl Heap {
     #[inline]
     pub fn allocate(&self, size: usize) -> NonNull<u8> {
         let state = self.state();
-        NonNull::new(state.allocate(size)).unwrap_or_else(|| state.recover(|state| state.allocate(size)))
+        NonNull::new(state.allocate(size))
+            .unwrap_or_else(|| state.recover(|state| state.allocate(size)))
     }
 
     /// As [`try_allocate_layout`](Self::try_allocate_layout), but a refusal goes to the heap's handler.
@@ -225,23 +246,27 @@ impl Heap {
         fatal(error)
     }
 
-    /// Whether the heap's own limit leaves room for a request of `size` bytes right now, without collecting.
+    /// Whether a request of `size` bytes could be served now: from free pages, or from the storage within the
+    /// heap's own limit. ("Is there enough memory")
     ///
-    /// "Is there enough memory": `true` is no promise, the storage has its own word.
+    /// `true` is no promise, for the storage has its own word; and after `false` collecting may still help.
     pub fn has_room_for(&self, size: usize) -> bool {
         let state = self.state();
-        match state.limit.get() {
-            Limit::Unlimited => size <= MOST,
-            Limit::Bytes(limit) => {
-                let free = state.free_runs.longest() * PAGE;
-                size <= SMALL_MAX && free > 0 || size <= free || state.cost_of(size) <= limit.saturating_sub(state.held.get())
-            }
+        if size > MOST {
+            return false;
         }
-    }
-
-    /// Bytes the storage would be asked for to serve a request of `size` bytes from new memory.
-    pub(super) fn state(&self) -> &State {
-        // SAFETY: the state lives as long as the heap.
-        unsafe { self.state.as_ref() }
+        let pages = class_of(size).map_or(size.div_ceil(PAGE), pages_of_class);
+        if pages <= state.free_runs.longest() {
+            return true;
+        }
+        let cost = if pages <= state.geometry.longest_run() {
+            state.geometry.segment_size
+        } else {
+            size
+        };
+        match state.limit.get() {
+            Limit::Unlimited => true,
+            Limit::Bytes(limit) => state.held.get().saturating_add(cost) <= limit,
+        }
     }
 }

@@ -4,6 +4,7 @@
 
 use core::fmt;
 
+use super::fault::Fault;
 use crate::storage::StorageError;
 
 /// Why a request was refused. Everything is as it was before the request.
@@ -42,21 +43,43 @@ pub enum AllocError {
     },
     /// The heap is being walked: it can hand out nothing until the walk ends.
     Walking,
+    /// The pointer to be resized is no block of this heap.
+    BadPointer(Fault),
 }
 
 impl fmt::Display for AllocError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Limit { limit, requested, .. } => {
-                write!(f, "Allowed memory size of {limit} bytes exhausted (tried to allocate {requested} bytes)")
+            Self::Limit {
+                limit, requested, ..
+            } => {
+                write!(
+                    f,
+                    "Allowed memory size of {limit} bytes exhausted (tried to allocate {requested} bytes)"
+                )
             }
-            Self::Storage { held, requested, .. } => {
-                write!(f, "Out of memory (allocated {held} bytes) (tried to allocate {requested} bytes)")
+            Self::Storage {
+                held, requested, ..
+            } => {
+                write!(
+                    f,
+                    "Out of memory (allocated {held} bytes) (tried to allocate {requested} bytes)"
+                )
             }
-            Self::Overflow { count, size, offset } => {
-                write!(f, "Possible integer overflow in memory allocation ({count} * {size} + {offset})")
+            Self::Overflow {
+                count,
+                size,
+                offset,
+            } => {
+                write!(
+                    f,
+                    "Possible integer overflow in memory allocation ({count} * {size} + {offset})"
+                )
             }
-            Self::Walking => f.write_str("the heap is being walked and hands out nothing meanwhile"),
+            Self::Walking => {
+                f.write_str("the heap is being walked and hands out nothing meanwhile")
+            }
+            Self::BadPointer(fault) => fault.fmt(f),
         }
     }
 }
@@ -117,14 +140,23 @@ impl fmt::Display for HeapError {
                 crate::layout::MAX_SEGMENT
             ),
             Self::SegmentSizeTooSmall { segment, needed } => {
-                write!(f, "a segment of {segment} bytes is too small here, {needed} are needed")
+                write!(
+                    f,
+                    "a segment of {segment} bytes is too small here, {needed} are needed"
+                )
             }
             Self::LimitTooLow { limit, needed } => {
-                write!(f, "a limit of {limit} bytes is too low for a heap, it needs at least {needed}")
+                write!(
+                    f,
+                    "a limit of {limit} bytes is too low for a heap, it needs at least {needed}"
+                )
             }
             // The original's words for a memory limit below the usage.
             Self::LimitBelowHeld { limit, held } => {
-                write!(f, "Failed to set memory limit to {limit} bytes (Current memory usage is {held} bytes)")
+                write!(
+                    f,
+                    "Failed to set memory limit to {limit} bytes (Current memory usage is {held} bytes)"
+                )
             }
             Self::Storage(error) => write!(f, "the storage gave no first segment: {error}"),
         }

@@ -96,9 +96,14 @@ impl fmt::Display for Fault {
                 "is not alive: expected a block of {block_size} bytes in use, found it freed already or never handed out"
             ),
             FaultKind::WrongSize { named, block_size } => {
-                write!(f, "was said to hold {named} bytes, but its block has {block_size}")
+                write!(
+                    f,
+                    "was said to hold {named} bytes, but its block has {block_size}"
+                )
             }
-            FaultKind::Walking => f.write_str("cannot be given back while the heap is being walked"),
+            FaultKind::Walking => {
+                f.write_str("cannot be given back while the heap is being walked")
+            }
         }
     }
 }

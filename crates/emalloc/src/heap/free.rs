@@ -5,10 +5,10 @@ use core::ptr::{self, NonNull};
 
 use super::Heap;
 use super::fault::{Fault, FaultKind, PageUse};
-use super::segment::{MAP, Page, Segment, class_in, page};
+use super::segment::{Page, Segment, class_in, page};
 use super::state::State;
 use crate::layout::{PAGE, PAGE_SHIFT, round_up};
-use crate::size_class::{CLASS_OF, CLASSES, SIZES, size_of_class};
+use crate::size_class::{CLASS_OF, CLASSES, SIZES, blocks_of_class, class_of, size_of_class};
 
 /// What a pointer turned out to be.
 #[derive(Clone, Copy)]
@@ -47,7 +47,12 @@ impl State {
     /// # Safety
     /// As [`Heap::free_sized`].
     #[inline(always)]
-    pub unsafe fn free_sized(&self, block: NonNull<u8>, size: usize, align: usize) -> Result<(), Fault> {
+    pub unsafe fn free_sized(
+        &self,
+        block: NonNull<u8>,
+        size: usize,
+        align: usize,
+    ) -> Result<(), Fault> {
         // Up to a page this is what `allocate_aligned` did; beyond, the sum is larger than any class.
         let rounded = size.max(1).wrapping_add(align - 1) & !(align - 1);
         if rounded > self.fast_max.get() || align > PAGE {
@@ -84,21 +89,31 @@ impl State {
         let place = self.locate(block)?;
         let block_size = self.size_of_place(place);
         // What this size would have been given: a block of exactly that class, or whole pages.
-        let fits = match (place, round_up(size.max(1), align.min(PAGE))) {
-            (_, None) => false,
-            (Place::Small { class }, Some(size)) => crate::size_class::class_of(size) == Some(class),
-            (_, Some(size)) => size <= block_size,
+        let rounded = round_up(size.max(1), align);
+        let class = rounded.and_then(class_of);
+        let fits = match place {
+            Place::Small { class: actual } => class == Some(actual),
+            _ => class.is_none() && size <= block_size,
         };
         if !fits {
-            let kind = FaultKind::WrongSize { named: size, block_size };
-            return Err(Fault { address: block.addr().get(), kind });
+            let kind = FaultKind::WrongSize {
+                named: size,
+                block_size,
+            };
+            return Err(Fault {
+                address: block.addr().get(),
+                kind,
+            });
         }
         self.free_place(block, place)
     }
 
     fn free_place(&self, block: NonNull<u8>, place: Place) -> Result<(), Fault> {
         if self.walking.get() {
-            return Err(Fault { address: block.addr().get(), kind: FaultKind::Walking });
+            return Err(Fault {
+                address: block.addr().get(),
+                kind: FaultKind::Walking,
+            });
         }
         match place {
             Place::Small { class } => {
@@ -140,16 +155,28 @@ impl State {
             page::HUGE if begins_page => Ok(Place::Huge { segment }),
             byte => match class_in(byte) {
                 Some(class) => self.locate_small(segment, class, address),
-                None => Err(Fault { address, kind: FaultKind::NotABlock { page: index, holds: page_use(byte) } }),
+                None => Err(Fault {
+                    address,
+                    kind: FaultKind::NotABlock {
+                        page: index,
+                        holds: page_use(byte),
+                    },
+                }),
             },
         }
     }
 
     fn locate_small(&self, segment: Segment, class: usize, address: usize) -> Result<Place, Fault> {
-        let run = self.run_of(Page { segment, index: segment.index_of(address) });
+        let run = self.run_of(Page {
+            segment,
+            index: segment.index_of(address),
+        });
         let (block_size, offset) = (size_of_class(class), address - run.start().addr());
-        if !offset.is_multiple_of(block_size) || offset / block_size >= crate::size_class::blocks_of_class(class) {
-            let kind = FaultKind::Misaligned { block_size, offset: offset % block_size };
+        if !offset.is_multiple_of(block_size) || offset / block_size >= blocks_of_class(class) {
+            let kind = FaultKind::Misaligned {
+                block_size,
+                offset: offset % block_size,
+            };
             return Err(Fault { address, kind });
         }
         if self.geometry.checked() {
@@ -171,16 +198,22 @@ impl State {
     }
 }
 
-const _: () = assert!(MAP.is_multiple_of(16));
-
 #[cold]
 fn foreign(address: usize) -> Fault {
-    Fault { address, kind: FaultKind::Foreign }
+    Fault {
+        address,
+        kind: FaultKind::Foreign,
+    }
 }
 
 #[cold]
 fn freed_twice(address: usize, class: usize) -> Fault {
-    Fault { address, kind: FaultKind::DoubleFree { block_size: size_of_class(class) } }
+    Fault {
+        address,
+        kind: FaultKind::DoubleFree {
+            block_size: size_of_class(class),
+        },
+    }
 }
 
 /// What a byte of the page map means to the reader of a report.
@@ -249,7 +282,10 @@ impl Heap {
     #[inline]
     pub unsafe fn free_sized(&self, block: NonNull<u8>, layout: core::alloc::Layout) {
         // SAFETY: the same promise.
-        if let Err(fault) = unsafe { self.state().free_sized(block, layout.size(), layout.align()) } {
+        if let Err(fault) = unsafe {
+            self.state()
+                .free_sized(block, layout.size(), layout.align())
+        } {
             self.report_fault(&fault);
         }
     }
@@ -280,7 +316,10 @@ impl Heap {
     /// A huge block's segment is known by the part of it up to the segment size.
     pub fn owns(&self, address: *const u8) -> bool {
         let state = self.state();
-        state.index.find(state.geometry.segment_address(address.addr())).is_some()
+        state
+            .index
+            .find(state.geometry.segment_address(address.addr()))
+            .is_some()
     }
 
     #[cold]

@@ -7,7 +7,6 @@ use super::error::AllocError;
 use super::segment::{Kind, MAP, Segment, page};
 use super::state::State;
 use crate::layout::{PAGE, round_up};
-use crate::storage::StorageError;
 
 /// Where a huge block lies in its grant.
 struct Place {
@@ -24,7 +23,14 @@ impl State {
     /// Null after `refuse`.
     pub fn allocate_huge(&self, size: usize, align: usize) -> (*mut u8, bool) {
         let Some(place) = self.place(size, align) else {
-            return (self.refuse(AllocError::Overflow { count: 1, size, offset: align }), false);
+            return (
+                self.refuse(AllocError::Overflow {
+                    count: 1,
+                    size,
+                    offset: align,
+                }),
+                false,
+            );
         };
         let grant = match self.acquire_or_collect(place.size, place.align, size) {
             Ok(grant) => grant,
@@ -35,7 +41,14 @@ impl State {
         // SAFETY: that header is a multiple of the segment size, because the grant is aligned to at least that.
         let segment = unsafe {
             let grant = (grant.start, place.size, place.align);
-            Segment::set_up(header, grant, Kind::Huge, self, &self.geometry, page::HUGE_REST)
+            Segment::set_up(
+                header,
+                grant,
+                Kind::Huge,
+                self,
+                &self.geometry,
+                page::HUGE_REST,
+            )
         };
         let first = place.block / PAGE;
         segment.fill(0, first, page::HEADER);
@@ -71,30 +84,36 @@ impl State {
         let header = segment.header();
         let (base, old, grant_align) = (header.base.get(), header.size.get(), header.align.get());
         let front = self.huge_block(segment).addr() - base.addr().get();
-        let Some(new) = size.checked_add(front).and_then(|sum| round_up(sum, self.capabilities.granularity)) else {
+        let Some(new) = size
+            .checked_add(front)
+            .and_then(|sum| round_up(sum, self.capabilities.granularity))
+        else {
             return ptr::null_mut();
         };
         if new == old {
             return self.huge_block(segment);
         }
-        let able = if new > old { self.capabilities.grow_in_place } else { self.capabilities.shrink_in_place };
-        if able {
-            // SAFETY: the grant is as the header says; what is cut off lies behind the block's new end.
-            let resized = self.change_grant(old, new, size, || unsafe { self.storage().resize(base, old, new, grant_align) });
-            if resized.is_ok() {
-                header.size.set(new);
-                return self.count_resized(segment, old, new);
-            }
+        // Asked before anything is done: the soft limit's handler must meet a heap that is whole.
+        if new > old && !self.may_grow(new - old, size) {
+            return ptr::null_mut();
+        }
+        let able = if new > old {
+            self.capabilities.grow_in_place
+        } else {
+            self.capabilities.shrink_in_place
+        };
+        // SAFETY: the grant is as the header says; what is cut off lies behind the block's new end.
+        if able && unsafe { self.storage().resize(base, old, new, grant_align) }.is_ok() {
+            return self.count_resized(segment, old, new);
         }
         if !self.capabilities.move_without_copy || align > grant_align {
             return ptr::null_mut();
         }
         // The header moves along, so nothing may lead to it meanwhile.
-        self.unlink(segment);
         let offset = segment.address() - base.addr().get();
+        self.unlink(segment);
         // SAFETY: as above; nothing leads to the old address any more, but for the caller's pointer.
-        let moved = self.change_grant(old, new, size, || unsafe { self.storage().move_resize(base, old, new, grant_align) });
-        let Ok(grant) = moved else {
+        let Ok(grant) = (unsafe { self.storage().move_resize(base, old, new, grant_align) }) else {
             self.link(segment);
             return ptr::null_mut();
         };
@@ -102,12 +121,14 @@ impl State {
         // SAFETY: header and map came along unchanged, at the same offset and alignment.
         let segment = unsafe { Segment::at(grant.start.addr().get() + offset) };
         segment.header().base.set(grant.start);
-        segment.header().size.set(new);
         self.link(segment);
         self.count_resized(segment, old, new)
     }
 
+    /// Counts what a grant's change from `old` to `new` bytes means, and answers its block.
     fn count_resized(&self, segment: Segment, old: usize, new: usize) -> *mut u8 {
+        segment.header().size.set(new);
+        self.count_changed(old, new);
         if new > old {
             self.add_usage(new - old);
         } else {
@@ -116,26 +137,26 @@ impl State {
         self.huge_block(segment)
     }
 
-    /// Whether the storage changes grants without copying at all; if not, `resize` need not try.
-    pub fn storage_resizes(&self) -> bool {
-        let can = &self.capabilities;
-        can.grow_in_place || can.shrink_in_place || can.move_without_copy
-    }
-
     fn place(&self, size: usize, align: usize) -> Option<Place> {
         let geometry = &self.geometry;
         let segment = geometry.segment_size;
         let (header, block, grant_align) = if align < segment {
-            (0, round_up(MAP + geometry.pages + 1, align.max(PAGE))?, segment)
+            (
+                0,
+                round_up(MAP + geometry.pages + 1, align.max(PAGE))?,
+                segment,
+            )
         } else {
             // The block begins one segment size behind its header (see `segment`).
             (align - segment, segment, align)
         };
         let size = size.max(1).checked_add(header)?.checked_add(block)?;
         let size = round_up(size, self.capabilities.granularity)?;
-        (size <= isize::MAX as usize).then_some(Place { header, block, size, align: grant_align })
+        (size <= isize::MAX as usize).then_some(Place {
+            header,
+            block,
+            size,
+            align: grant_align,
+        })
     }
 }
-
-// A storage that cannot resize says so in its capabilities; this is what it answers if asked all the same.
-const _: StorageError = StorageError::Unsupported;

@@ -19,12 +19,9 @@ fn priority(segment: Segment) -> u32 {
 
 impl Index {
     pub const fn new() -> Self {
-        Self { root: Cell::new(None) }
-    }
-
-    /// Forgets all segments.
-    pub fn clear(&self) {
-        self.root.set(None);
+        Self {
+            root: Cell::new(None),
+        }
     }
 
     /// The segment whose header lies at `address`.
@@ -119,5 +116,9 @@ impl Index {
 
 fn child<'a>(segment: Segment, address: usize) -> &'a Cell<Option<Segment>> {
     let header = segment.header();
-    if address < segment.address() { &header.left } else { &header.right }
+    if address < segment.address() {
+        &header.left
+    } else {
+        &header.right
+    }
 }

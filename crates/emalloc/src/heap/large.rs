@@ -7,6 +7,7 @@ use super::error::AllocError;
 use super::segment::{Page, page};
 use super::state::State;
 use crate::layout::PAGE;
+use crate::storage::Grant;
 
 impl State {
     /// A block of `pages` pages at a multiple of `align` bytes, which is at least a page.
@@ -42,7 +43,13 @@ impl State {
 
     /// A run of `pages` pages at a multiple of `align` bytes, marked `mark`: from the free ones, from a new
     /// segment, or after collecting. `None` after `refuse`.
-    pub fn find_pages(&self, pages: usize, align: usize, mark: u8, requested: usize) -> Option<Page> {
+    pub fn find_pages(
+        &self,
+        pages: usize,
+        align: usize,
+        mark: u8,
+        requested: usize,
+    ) -> Option<Page> {
         let take = |thorough| {
             if align <= PAGE {
                 self.take_pages(pages, mark, thorough)
@@ -77,8 +84,13 @@ impl State {
         self.storage().trim();
     }
 
-    /// A new grant of `size` bytes, if need be after collecting. `None` after `refuse`.
-    pub fn acquire_or_collect(&self, size: usize, align: usize, requested: usize) -> Result<crate::storage::Grant, AllocError> {
+    /// A new grant of `size` bytes, if need be after collecting.
+    pub fn acquire_or_collect(
+        &self,
+        size: usize,
+        align: usize,
+        requested: usize,
+    ) -> Result<Grant, AllocError> {
         self.acquire(size, align, requested).or_else(|_| {
             self.collect_runs();
             self.drop_kept_memory();

@@ -14,10 +14,18 @@ impl State {
     }
 
     /// Takes a run of `pages` pages that begins at a multiple of `align` bytes.
-    pub fn take_aligned_pages(&self, pages: usize, align: usize, rest: u8, thorough: bool) -> Option<Page> {
+    pub fn take_aligned_pages(
+        &self,
+        pages: usize,
+        align: usize,
+        rest: u8,
+        thorough: bool,
+    ) -> Option<Page> {
         let step = align >> crate::layout::PAGE_SHIFT;
         // Segments are aligned at least as strictly, so page numbers tell.
-        let run = self.free_runs.find(&self.geometry, pages + step - 1, thorough)?;
+        let run = self
+            .free_runs
+            .find(&self.geometry, pages + step - 1, thorough)?;
         let skip = run.index.next_multiple_of(step) - run.index;
         self.take_from(run, skip, pages, rest);
         Some(run.plus(skip))
@@ -36,13 +44,16 @@ impl State {
         }
         let left = length - skip - pages;
         if left > 0 {
-            self.free_runs.insert(&self.geometry, run.plus(skip + pages), left);
+            self.free_runs
+                .insert(&self.geometry, run.plus(skip + pages), left);
         }
         let taken = run.plus(skip);
         taken.info(&self.geometry).length.set(pages as u32);
         taken.info(&self.geometry).back.set(0);
         taken.segment.fill(taken.index, pages, rest);
-        header.free_pages.set(header.free_pages.get() - pages as u32);
+        header
+            .free_pages
+            .set(header.free_pages.get() - pages as u32);
     }
 
     /// Lengthens the run of `old` pages at `run` to `new` by the pages that follow it, if those are free.
@@ -65,17 +76,25 @@ impl State {
         let segment = run.segment;
         segment.fill(run.index, pages, page::FREE);
         let header = segment.header();
-        header.free_pages.set(header.free_pages.get() + pages as u32);
+        header
+            .free_pages
+            .set(header.free_pages.get() + pages as u32);
         let next = run.plus(pages);
         if next.index < self.geometry.pages && next.map() == page::FREE {
             self.free_runs.remove(&self.geometry, next);
             length += next.info(&self.geometry).length.get() as usize;
         }
         // Page 0 always holds the header, so there is a page before.
-        let before = Page { segment, index: run.index - 1 };
+        let before = Page {
+            segment,
+            index: run.index - 1,
+        };
         if before.map() == page::FREE {
             let pages = before.info(&self.geometry).length.get() as usize;
-            first = Page { segment, index: run.index - pages };
+            first = Page {
+                segment,
+                index: run.index - pages,
+            };
             self.free_runs.remove(&self.geometry, first);
             length += pages;
         }
@@ -98,7 +117,14 @@ impl State {
         segment.fill(first, length, page::FREE);
         segment.fill(self.geometry.pages, 1, page::HEADER);
         header.free_pages.set(length as u32);
-        self.free_runs.insert(&self.geometry, Page { segment, index: first }, length);
+        self.free_runs.insert(
+            &self.geometry,
+            Page {
+                segment,
+                index: first,
+            },
+            length,
+        );
         self.empty_segments.set(self.empty_segments.get() + 1);
     }
 
@@ -108,9 +134,13 @@ impl State {
         for segment in self.segments() {
             let header = segment.header();
             let pages = header.free_pages.get() as usize;
-            if segment != self.first && header.kind.get() == Kind::Pages && self.is_whole(segment, pages) {
+            if segment != self.first
+                && header.kind.get() == Kind::Pages
+                && self.is_whole(segment, pages)
+            {
                 let index = header.header_pages.get() as usize;
-                self.free_runs.remove(&self.geometry, Page { segment, index });
+                self.free_runs
+                    .remove(&self.geometry, Page { segment, index });
                 self.empty_segments.set(self.empty_segments.get() - 1);
                 self.release_segment(segment);
             }

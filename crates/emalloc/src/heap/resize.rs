@@ -26,8 +26,14 @@ impl State {
             Ok(place) => place,
             Err(fault) => return self.refuse(AllocError::BadPointer(fault)),
         };
-        let Some(rounded) = round_up(size.max(1), align.min(PAGE)).filter(|&size| size <= isize::MAX as usize) else {
-            return self.refuse(AllocError::Overflow { count: 1, size, offset: align });
+        let Some(rounded) =
+            round_up(size.max(1), align.min(PAGE)).filter(|&size| size <= isize::MAX as usize)
+        else {
+            return self.refuse(AllocError::Overflow {
+                count: 1,
+                size,
+                offset: align,
+            });
         };
         let aligned = block.addr().get().is_multiple_of(align);
         let class = class_of(rounded).filter(|_| align <= PAGE);
@@ -111,7 +117,11 @@ impl Heap {
     /// # Ok::<(), emalloc::heap::HeapError>(())
     /// ```
     #[inline]
-    pub unsafe fn try_resize(&self, block: NonNull<u8>, size: usize) -> Result<NonNull<u8>, AllocError> {
+    pub unsafe fn try_resize(
+        &self,
+        block: NonNull<u8>,
+        size: usize,
+    ) -> Result<NonNull<u8>, AllocError> {
         // SAFETY: the same promise.
         unsafe { self.try_resize_aligned(block, size, 1) }
     }
@@ -132,7 +142,8 @@ impl Heap {
     ) -> Result<NonNull<u8>, AllocError> {
         let state = self.state();
         // SAFETY: the same promise.
-        NonNull::new(unsafe { state.resize(block, size, align) }).ok_or_else(|| state.take_refusal())
+        NonNull::new(unsafe { state.resize(block, size, align) })
+            .ok_or_else(|| state.take_refusal())
     }
 
     /// As [`try_resize`](Self::try_resize), but a refusal goes to the heap's [`Handler`](super::Handler), and so

@@ -46,7 +46,10 @@ fn list_above(pages: usize) -> usize {
 
 impl FreeRuns {
     pub const fn new() -> Self {
-        Self { filled: [const { Cell::new(0) }; 2], lists: [const { Cell::new(ptr::null_mut()) }; LISTS] }
+        Self {
+            filled: [const { Cell::new(0) }; 2],
+            lists: [const { Cell::new(ptr::null_mut()) }; LISTS],
+        }
     }
 
     /// Forgets all runs.
@@ -63,7 +66,11 @@ impl FreeRuns {
     pub fn insert(&self, geometry: &Geometry, first: Page, pages: usize) {
         let info = first.info(geometry);
         info.length.set(pages as u32);
-        first.plus(pages - 1).info(geometry).length.set(pages as u32);
+        first
+            .plus(pages - 1)
+            .info(geometry)
+            .length
+            .set(pages as u32);
         let list = list_of(pages);
         let head = self.lists[list].get();
         info.next.set(head);

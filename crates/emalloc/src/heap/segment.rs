@@ -113,9 +113,18 @@ impl Geometry {
         let pages = segment_size >> PAGE_SHIFT;
         let infos = (MAP + pages + 1).next_multiple_of(align_of::<PageInfo>());
         let infos_end = (infos + pages * size_of::<PageInfo>()).next_multiple_of(align_of::<u64>());
-        let (live, header_end) =
-            if checked { (infos_end, infos_end + pages * (GRANULES / 8)) } else { (0, infos_end) };
-        Self { segment_size, pages, infos, live, header_end }
+        let (live, header_end) = if checked {
+            (infos_end, infos_end + pages * (GRANULES / 8))
+        } else {
+            (0, infos_end)
+        };
+        Self {
+            segment_size,
+            pages,
+            infos,
+            live,
+            header_end,
+        }
     }
 
     /// The most pages one run can have in any segment but the first.
@@ -245,14 +254,20 @@ impl Segment {
         debug_assert!(index < geometry.pages);
         // SAFETY: every page has an info in the header, written when the segment was set up; all of it is
         // cells. The reference is used at once and kept by nobody, so it does not outlive the segment.
-        unsafe { &*self.byte(geometry.infos + index * size_of::<PageInfo>()).cast() }
+        unsafe {
+            &*self
+                .byte(geometry.infos + index * size_of::<PageInfo>())
+                .cast()
+        }
     }
 
     /// The word of live bits that covers `address`, and the bit in it. Checked mode only.
     pub fn live_bit(self, geometry: &Geometry, address: usize) -> (&'static Cell<u64>, u64) {
         debug_assert!(geometry.checked());
         let granule = (address - self.address()) / 8;
-        let word = self.byte(geometry.live + granule / 64 * 8).cast::<Cell<u64>>();
+        let word = self
+            .byte(geometry.live + granule / 64 * 8)
+            .cast::<Cell<u64>>();
         // SAFETY: a heap in checked mode has these words in each header, for every granule of the segment.
         (unsafe { &*word }, 1 << (granule % 64))
     }
@@ -260,7 +275,10 @@ impl Segment {
     /// Sets all live bits to dead. Checked mode only.
     pub fn clear_live_bits(self, geometry: &Geometry) {
         // SAFETY: as above: that many bytes lie in the header.
-        unsafe { self.byte(geometry.live).write_bytes(0, geometry.pages * (GRANULES / 8)) }
+        unsafe {
+            self.byte(geometry.live)
+                .write_bytes(0, geometry.pages * (GRANULES / 8))
+        }
     }
 }
 
@@ -281,7 +299,10 @@ impl Page {
 
     /// The page `count` further on in the same segment.
     pub fn plus(self, count: usize) -> Self {
-        Self { segment: self.segment, index: self.index + count }
+        Self {
+            segment: self.segment,
+            index: self.index + count,
+        }
     }
 }
 

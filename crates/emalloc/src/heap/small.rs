@@ -55,7 +55,9 @@ impl State {
     /// Gives `class` a new run. Says no after `refuse`.
     fn add_run(&self, class: usize, requested: usize) -> bool {
         let pages = pages_of_class(class);
-        let Some(run) = self.find_pages(pages, PAGE, class as u8, requested) else { return false };
+        let Some(run) = self.find_pages(pages, PAGE, class as u8, requested) else {
+            return false;
+        };
         for back in 1..pages {
             run.plus(back).info(&self.geometry).back.set(back as u32);
         }
@@ -65,7 +67,9 @@ impl State {
             self.push(class, block);
         }
         self.fresh[class].next.set(run.start());
-        self.fresh[class].bytes.set(blocks_of_class(class) * size_of_class(class));
+        self.fresh[class]
+            .bytes
+            .set(blocks_of_class(class) * size_of_class(class));
         self.run_counts[class].set(self.run_counts[class].get() + 1);
         true
     }
@@ -75,7 +79,9 @@ impl State {
         let size = size_of_class(class);
         let fresh = &self.fresh[class];
         let (block, bytes) = (fresh.next.get(), fresh.bytes.get());
-        let batch = (BATCH_BYTES / size).clamp(1, BATCH_BLOCKS).min(bytes / size);
+        let batch = (BATCH_BYTES / size)
+            .clamp(1, BATCH_BLOCKS)
+            .min(bytes / size);
         for number in (1..batch).rev() {
             // Last first, so that they are handed out by rising address.
             self.push(class, block.wrapping_add(number * size));
@@ -88,7 +94,10 @@ impl State {
     /// The first page of the small run that `page` belongs to.
     pub fn run_of(&self, page: Page) -> Page {
         let back = page.info(&self.geometry).back.get() as usize;
-        Page { segment: page.segment, index: page.index - back }
+        Page {
+            segment: page.segment,
+            index: page.index - back,
+        }
     }
 
     /// Whether the block at `address` lies where its class's run is not carved yet.
@@ -103,7 +112,11 @@ impl State {
         let segment = self.index.find(self.geometry.segment_address(block.addr()));
         if let Some(segment) = segment {
             let (word, bit) = segment.live_bit(&self.geometry, block.addr());
-            word.set(if alive { word.get() | bit } else { word.get() & !bit });
+            word.set(if alive {
+                word.get() | bit
+            } else {
+                word.get() & !bit
+            });
         }
     }
 }

@@ -1,0 +1,308 @@
+//! Owns the making of a heap, and its end: the first segment holds, behind its
+//! header, the heap's state, its storage and its handler.
+
+use core::alloc::Layout;
+use core::array;
+use core::cell::Cell;
+use core::ptr::{self, NonNull};
+
+use super::error::HeapError;
+use super::handler::{DefaultHandler, Handler};
+use super::index::Index;
+use super::runs::FreeRuns;
+use super::segment::{Geometry, Kind, Segment, page};
+use super::state::{Fresh, State};
+use super::{Heap, Limit, Retain};
+use crate::layout::{DEFAULT_SEGMENT, MAX_SEGMENT, MIN_SEGMENT, PAGE};
+use crate::size_class::SMALL_MAX;
+use crate::storage::{Malloc, Storage};
+
+/// What the original sets aside, in bytes.
+const DEFAULT_RESERVE: usize = 8 << 10;
+
+/// The settings of a heap to be made. (`zend_mm_startup_ex`)
+///
+/// ```
+/// use emalloc::heap::{Heap, Limit};
+/// use emalloc::storage::Malloc;
+///
+/// let heap = Heap::builder()
+///     .storage(Malloc)
+///     .segment_size(2 << 20)
+///     .limit(Limit::Bytes(64 << 20))
+///     .build()?;
+/// # Ok::<(), emalloc::heap::HeapError>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Builder<S = Malloc, H = DefaultHandler> {
+    storage: S,
+    handler: H,
+    segment_size: usize,
+    limit: Limit,
+    soft_limit: Limit,
+    reserve: usize,
+    retain: Retain,
+    checked: bool,
+}
+
+impl Heap {
+    /// The settings to begin with: the platform's default storage, segments of 256K, no limit.
+    pub fn builder() -> Builder {
+        Builder {
+            storage: Malloc,
+            handler: DefaultHandler,
+            segment_size: DEFAULT_SEGMENT,
+            limit: Limit::Unlimited,
+            soft_limit: Limit::Unlimited,
+            reserve: DEFAULT_RESERVE,
+            retain: Retain::Adaptive,
+            checked: false,
+        }
+    }
+}
+
+impl<S, H> Builder<S, H> {
+    /// Where segments come from. The heap owns the storage; to share one, give a `&'static` reference or an `Arc` to it.
+    pub fn storage<T: Storage + 'static>(self, storage: T) -> Builder<T, H> {
+        let Self {
+            handler,
+            segment_size,
+            limit,
+            soft_limit,
+            reserve,
+            retain,
+            checked,
+            ..
+        } = self;
+        Builder {
+            storage,
+            handler,
+            segment_size,
+            limit,
+            soft_limit,
+            reserve,
+            retain,
+            checked,
+        }
+    }
+
+    /// Who hears of limits and wrong pointers. The heap owns the handler.
+    pub fn handler<T: Handler + 'static>(self, handler: T) -> Builder<S, T> {
+        let Self {
+            storage,
+            segment_size,
+            limit,
+            soft_limit,
+            reserve,
+            retain,
+            checked,
+            ..
+        } = self;
+        Builder {
+            storage,
+            handler,
+            segment_size,
+            limit,
+            soft_limit,
+            reserve,
+            retain,
+            checked,
+        }
+    }
+
+    /// Bytes of a segment: a power of two from 64K to 1G; 256K unless told. (`ZEND_MM_SEG_SIZE`)
+    pub fn segment_size(mut self, bytes: usize) -> Self {
+        self.segment_size = bytes;
+        self
+    }
+
+    /// The most the heap may hold from its storage.
+    pub fn limit(mut self, limit: Limit) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Holding more than this is reported to the handler, once each time it is passed.
+    pub fn soft_limit(mut self, limit: Limit) -> Self {
+        self.soft_limit = limit;
+        self
+    }
+
+    /// Bytes set aside for the handler of an error; 8K unless told, 0 for none. They are held, and count in no usage.
+    pub fn reserve(mut self, bytes: usize) -> Self {
+        self.reserve = bytes;
+        self
+    }
+
+    /// What stays with the heap over a reset.
+    pub fn retain(mut self, retain: Retain) -> Self {
+        self.retain = retain;
+        self
+    }
+
+    /// Checked mode: every pointer given back is verified. Costs time on each call, and 1/64 of the memory.
+    pub fn checked(mut self, checked: bool) -> Self {
+        self.checked = checked;
+        self
+    }
+}
+
+/// Where things lie in the first segment, in bytes from its beginning.
+struct Plan {
+    state: usize,
+    storage: usize,
+    handler: usize,
+    pages: usize,
+}
+
+impl Plan {
+    fn new<S, H>(geometry: &Geometry) -> Self {
+        let after = |end: usize, layout: Layout| end.next_multiple_of(layout.align());
+        let state = after(geometry.header_end, Layout::new::<State>());
+        let storage = after(state + size_of::<State>(), Layout::new::<S>());
+        let handler = after(storage + size_of::<S>(), Layout::new::<H>());
+        Self {
+            state,
+            storage,
+            handler,
+            pages: (handler + size_of::<H>()).div_ceil(PAGE),
+        }
+    }
+}
+
+impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
+    /// Makes the heap.
+    ///
+    /// # Errors
+    /// A setting that cannot be, or the storage gave no first segment.
+    pub fn build(self) -> Result<Heap, HeapError> {
+        let size = self.segment_size;
+        if !size.is_power_of_two() {
+            return Err(HeapError::SegmentSizeNotPowerOfTwo(size));
+        }
+        if !(MIN_SEGMENT..=MAX_SEGMENT).contains(&size) {
+            return Err(HeapError::SegmentSizeOutOfRange(size));
+        }
+        let capabilities = self.storage.capabilities();
+        let geometry = Geometry::new(size, self.checked);
+        let plan = Plan::new::<S, H>(&geometry);
+        let reserve = self.reserve.div_ceil(PAGE);
+        // At least one page is left for blocks.
+        let needed = capabilities
+            .granularity
+            .max((plan.pages + reserve + 1) * PAGE);
+        if needed > size {
+            return Err(HeapError::SegmentSizeTooSmall {
+                segment: size,
+                needed,
+            });
+        }
+        if let Limit::Bytes(limit) = self.limit {
+            if limit < size {
+                return Err(HeapError::LimitTooLow {
+                    limit,
+                    needed: size,
+                });
+            }
+        }
+        let grant = self
+            .storage
+            .allocate(size, size)
+            .map_err(HeapError::Storage)?;
+        // SAFETY: `plan` lies inside the grant, which is larger.
+        let state_at = unsafe { grant.start.add(plan.state) }.cast::<State>();
+        // SAFETY: the grant is a segment, aligned to its own size, and ours.
+        let segment = unsafe {
+            Segment::set_up(
+                grant.start,
+                (grant.start, size, size),
+                Kind::Pages,
+                state_at.as_ptr(),
+                &geometry,
+                page::FREE,
+            )
+        };
+        if self.checked {
+            segment.clear_live_bits(&geometry);
+        }
+        segment.header().header_pages.set(plan.pages as u32);
+        // SAFETY: as above.
+        let storage_at = unsafe { grant.start.add(plan.storage) }.cast::<S>();
+        // SAFETY: as above.
+        let handler_at = unsafe { grant.start.add(plan.handler) }.cast::<H>();
+        let state = State {
+            lists: [const { Cell::new(ptr::null_mut()) }; _],
+            usage: Cell::new(0),
+            peak: Cell::new(0),
+            fast_max: Cell::new(if self.checked { 0 } else { SMALL_MAX }),
+            geometry,
+            fresh: array::from_fn(|_| Fresh {
+                next: Cell::new(ptr::null_mut()),
+                bytes: Cell::new(0),
+            }),
+            run_counts: [const { Cell::new(0) }; _],
+            free_runs: FreeRuns::new(),
+            index: Index::new(),
+            newest: Cell::new(None),
+            first: segment,
+            page_segments: Cell::new(1),
+            empty_segments: Cell::new(0),
+            huge_segments: Cell::new(0),
+            segments_peak: Cell::new(1),
+            keep: Cell::new(1),
+            retain: self.retain,
+            held: Cell::new(size),
+            held_peak: Cell::new(size),
+            limit: Cell::new(self.limit),
+            soft_limit: Cell::new(self.soft_limit),
+            soft_armed: Cell::new(true),
+            reserve: Cell::new(reserve),
+            reserve_at: Cell::new(None),
+            walking: Cell::new(false),
+            refusal: Cell::new(None),
+            capabilities,
+            storage: storage_at,
+            handler: handler_at,
+            destroy: destroy::<S, H>,
+        };
+        // SAFETY: `plan` gives each of the three a place of its own, aligned, in the first segment's header pages.
+        unsafe { state_at.write(state) };
+        // SAFETY: as above.
+        unsafe { storage_at.write(self.storage) };
+        // SAFETY: as above.
+        unsafe { handler_at.write(self.handler) };
+        let heap = Heap::from_state(state_at);
+        let state = heap.state();
+        state.link(segment);
+        state.enter_pages(segment);
+        state.close_reserve();
+        Ok(heap)
+    }
+}
+
+/// Takes storage and handler out of the first segment and gives every segment back.
+///
+/// # Safety
+/// `state` is alive and was made with this `S` and `H`; nobody uses the heap any more.
+unsafe fn destroy<S: Storage, H: Handler>(state: NonNull<State>) {
+    // SAFETY: the caller says it is alive.
+    let state = unsafe { state.as_ref() };
+    // SAFETY: it lies there, as an `S`, and is read once.
+    let storage = unsafe { state.storage.cast::<S>().read() };
+    // SAFETY: it lies there, as an `H`, and is read once.
+    let _handler = unsafe { state.handler.cast::<H>().read() };
+    let first = state.first;
+    let free = |segment: Segment| {
+        let header = segment.header();
+        let (base, size, align) = (header.base.get(), header.size.get(), header.align.get());
+        // SAFETY: the storage granted this with that size and alignment, and nothing is used any more.
+        unsafe { storage.free(base, size, align) };
+    };
+    state
+        .segments()
+        .filter(|&segment| segment != first)
+        .for_each(free);
+    // The state itself goes with the first segment.
+    free(first);
+}

@@ -1,0 +1,391 @@
+//! Owns the check of everything that must hold inside a heap. It follows no
+//! pointer it has not found to be sound first, so a broken heap gets a report.
+
+use core::fmt;
+
+use super::Heap;
+use super::collect::Run;
+use super::segment::{Kind, Segment, class_in, page};
+use super::state::State;
+use super::walk::Walking;
+use crate::layout::PAGE;
+use crate::size_class::{CLASSES, blocks_of_class, size_of_class};
+
+/// Something that must hold inside a heap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Invariant {
+    /// Every segment names this heap as its owner, lies in its grant, and is linked both ways.
+    SegmentLinks,
+    /// The index holds exactly the listed segments, in order.
+    Index,
+    /// Runs tile a segment from its header to its end, each marked on every page, no two free ones side by side.
+    PageMap,
+    /// The lists of free runs hold exactly the free runs, each in the list of its length.
+    FreeRuns,
+    /// Counts of segments, empty segments, huge blocks, runs and free pages are what is there.
+    Counts,
+    /// Every free block begins a block of its class's run, and is on the list once.
+    FreeList,
+    /// The part of a class that is not carved yet ends with a run of that class.
+    Fresh,
+    /// In checked mode: the live bits say what the lists say.
+    LiveBits,
+    /// The usage is the sum of the live blocks, what is held the sum of the grants, no peak lies below.
+    Usage,
+    /// The reserve's pages are marked as such.
+    Reserve,
+}
+
+/// An invariant that does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Corruption {
+    /// Which one.
+    pub invariant: Invariant,
+    /// Where: an address in the heap, or 0 where it concerns the heap as a whole.
+    pub address: usize,
+    /// What had to be, and what is; where that is no number both are 0.
+    pub expected: usize,
+    /// See `expected`.
+    pub found: usize,
+}
+
+impl fmt::Display for Corruption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            invariant,
+            address,
+            expected,
+            found,
+        } = self;
+        write!(
+            f,
+            "zend_mm_heap corrupted: {invariant:?} does not hold at {address:#x}"
+        )?;
+        if expected != found {
+            write!(f, " (expected {expected}, found {found})")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl core::error::Error for Corruption {}
+
+fn broken<T>(invariant: Invariant, address: usize) -> Result<T, Corruption> {
+    Err(Corruption {
+        invariant,
+        address,
+        expected: 0,
+        found: 0,
+    })
+}
+
+fn equal(
+    invariant: Invariant,
+    address: usize,
+    expected: usize,
+    found: usize,
+) -> Result<(), Corruption> {
+    if expected == found {
+        Ok(())
+    } else {
+        Err(Corruption {
+            invariant,
+            address,
+            expected,
+            found,
+        })
+    }
+}
+
+/// What the segments add up to.
+struct Sums {
+    held: usize,
+    usage: usize,
+    segments: usize,
+    empty: usize,
+    huge: usize,
+    free_pages: usize,
+    runs: [usize; CLASSES],
+}
+
+impl State {
+    fn check_links(&self) -> Result<usize, Corruption> {
+        let mut count = 0;
+        let mut previous: Option<Segment> = None;
+        let mut place = self.newest.get();
+        while let Some(segment) = place {
+            let header = segment.header();
+            let at = segment.address();
+            let (base, size) = (header.base.get().addr().get(), header.size.get());
+            if !core::ptr::eq(header.owner.get(), self)
+                || header.previous.get() != previous
+                || !(base..base + size).contains(&at)
+            {
+                return broken(Invariant::SegmentLinks, at);
+            }
+            if self.index.find(at) != place {
+                return broken(Invariant::Index, at);
+            }
+            count += 1;
+            previous = place;
+            place = header.next.get();
+        }
+        Ok(count)
+    }
+
+    fn check_pages(&self, segment: Segment, sums: &mut Sums) -> Result<(), Corruption> {
+        let mut free = 0;
+        let mut after_free = false;
+        let mut end = 0;
+        for run in self.runs(segment) {
+            let at = run.first.start().addr();
+            self.check_run(run)?;
+            if run.byte == page::FREE {
+                if after_free {
+                    return broken(Invariant::PageMap, at);
+                }
+                free += run.pages;
+            }
+            if let Some(class) = class_in(run.byte) {
+                sums.runs[class] += 1;
+            }
+            if run.byte == page::LARGE {
+                sums.usage += run.pages * PAGE;
+            }
+            after_free = run.byte == page::FREE;
+            end = run.first.index + run.pages;
+        }
+        let (at, header) = (segment.address(), segment.header());
+        equal(Invariant::PageMap, at, self.geometry.pages, end)?;
+        equal(
+            Invariant::Counts,
+            at,
+            free,
+            header.free_pages.get() as usize,
+        )?;
+        sums.free_pages += free;
+        sums.empty += usize::from(free + header.header_pages.get() as usize == self.geometry.pages);
+        Ok(())
+    }
+
+    /// Every page of a run is marked as one of it.
+    fn check_run(&self, run: Run) -> Result<(), Corruption> {
+        let at = run.first.start().addr();
+        let Run { first, byte, pages } = run;
+        if pages == 0 || first.index + pages > self.geometry.pages {
+            return broken(Invariant::PageMap, at);
+        }
+        let rest = match byte {
+            page::LARGE => page::LARGE_REST,
+            page::FREE | page::RESERVE => byte,
+            page::HEADER if first.index == 0 => byte,
+            _ if class_in(byte).is_some() => byte,
+            _ => return broken(Invariant::PageMap, at),
+        };
+        for number in 1..pages {
+            let page = first.plus(number);
+            let back = page.info(&self.geometry).back.get() as usize;
+            if page.map() != rest || class_in(byte).is_some() && back != number {
+                return broken(Invariant::PageMap, page.start().addr());
+            }
+        }
+        let last = first.plus(pages - 1).info(&self.geometry).length.get() as usize;
+        if byte == page::FREE {
+            equal(Invariant::PageMap, at, pages, last)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Every block on the list of `class` is one, and the list ends.
+    fn check_list(&self, class: usize) -> Result<(), Corruption> {
+        let most = self.run_counts[class].get() as usize * blocks_of_class(class);
+        let mut block = self.lists[class].get();
+        let mut count = 0;
+        while !block.is_null() {
+            let at = block.addr();
+            let segment = self.index.find(self.geometry.segment_address(at));
+            let Some(segment) =
+                segment.filter(|segment| segment.header().kind.get() == Kind::Pages)
+            else {
+                return broken(Invariant::FreeList, at);
+            };
+            let page = super::segment::Page {
+                segment,
+                index: segment.index_of(at),
+            };
+            if usize::from(page.map()) != class {
+                return broken(Invariant::FreeList, at);
+            }
+            let offset = at - self.run_of(page).start().addr();
+            let size = size_of_class(class);
+            let inside = offset / size < blocks_of_class(class);
+            if !offset.is_multiple_of(size) || !inside || self.is_uncarved(class, at) {
+                return broken(Invariant::FreeList, at);
+            }
+            count += 1;
+            if count > most {
+                return broken(Invariant::FreeList, at);
+            }
+            // SAFETY: it begins a block of a live run of this heap.
+            block = unsafe { &*block }.next.get();
+        }
+        Ok(())
+    }
+
+    fn check_fresh(&self, class: usize) -> Result<(), Corruption> {
+        let (next, bytes) = (
+            self.fresh[class].next.get().addr(),
+            self.fresh[class].bytes.get(),
+        );
+        if bytes == 0 {
+            return Ok(());
+        }
+        let segment = self.index.find(self.geometry.segment_address(next + 1));
+        let Some(segment) = segment.filter(|segment| segment.header().kind.get() == Kind::Pages)
+        else {
+            return broken(Invariant::Fresh, next);
+        };
+        let page = super::segment::Page {
+            segment,
+            index: segment.index_of(next),
+        };
+        if usize::from(page.map()) != class {
+            return broken(Invariant::Fresh, next);
+        }
+        let start = self.run_of(page).start().addr();
+        equal(
+            Invariant::Fresh,
+            next,
+            start + blocks_of_class(class) * size_of_class(class),
+            next + bytes,
+        )
+    }
+
+    /// Live blocks of small runs: the lists are sorted by run now and known to be sound.
+    fn check_small(&self, segment: Segment, sums: &mut Sums) -> Result<(), Corruption> {
+        for run in self.runs(segment) {
+            let Some(class) = class_in(run.byte) else {
+                continue;
+            };
+            let (map, once) = self.free_map(class, run);
+            let start = run.first.start().addr();
+            if !once {
+                return broken(Invariant::FreeList, start);
+            }
+            for number in 0..blocks_of_class(class) {
+                let live = !map.is_marked(number);
+                sums.usage += if live { size_of_class(class) } else { 0 };
+                if self.geometry.checked() {
+                    let at = start + number * size_of_class(class);
+                    let (word, bit) = segment.live_bit(&self.geometry, at);
+                    if (word.get() & bit != 0) != live {
+                        return broken(Invariant::LiveBits, at);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_sums(&self, sums: &Sums) -> Result<(), Corruption> {
+        equal(
+            Invariant::Counts,
+            0,
+            sums.segments,
+            self.page_segments.get(),
+        )?;
+        equal(Invariant::Counts, 0, sums.empty, self.empty_segments.get())?;
+        equal(Invariant::Counts, 0, sums.huge, self.huge_segments.get())?;
+        for class in 0..CLASSES {
+            equal(
+                Invariant::Counts,
+                0,
+                sums.runs[class],
+                self.run_counts[class].get() as usize,
+            )?;
+        }
+        let mut entered = 0;
+        equal(
+            Invariant::FreeRuns,
+            0,
+            0,
+            self.free_runs.verify(&mut entered),
+        )?;
+        equal(Invariant::FreeRuns, 0, sums.free_pages, entered)?;
+        equal(Invariant::Usage, 0, sums.held, self.held.get())?;
+        equal(Invariant::Usage, 0, sums.usage, self.usage.get())?;
+        if self.peak.get() < self.usage.get() || self.held_peak.get() < self.held.get() {
+            return broken(Invariant::Usage, 0);
+        }
+        if let Some((segment, index)) = self.reserve_at.get() {
+            equal(
+                Invariant::Reserve,
+                segment.address(),
+                usize::from(page::RESERVE),
+                usize::from(segment.map(index)),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Checking.
+impl Heap {
+    /// Verifies every invariant of the heap's structure. (`full_mem_check`)
+    ///
+    /// The cost grows with the number of blocks. During a [`walk`](Self::walk) nothing is verified.
+    ///
+    /// # Errors
+    /// The first invariant found broken, and where.
+    ///
+    /// ```
+    /// # use emalloc::heap::Heap;
+    /// let heap = Heap::new()?;
+    /// heap.allocate(100);
+    /// assert!(heap.check().is_ok());
+    /// # Ok::<(), emalloc::heap::HeapError>(())
+    /// ```
+    pub fn check(&self) -> Result<(), Corruption> {
+        let state = self.state();
+        if state.walking.get() {
+            return Ok(());
+        }
+        let count = state.check_links()?;
+        match state.index.verify() {
+            Some(indexed) => equal(Invariant::Index, 0, count, indexed)?,
+            None => return broken(Invariant::Index, 0),
+        }
+        let mut sums = Sums {
+            held: 0,
+            usage: 0,
+            segments: 0,
+            empty: 0,
+            huge: 0,
+            free_pages: 0,
+            runs: [0; CLASSES],
+        };
+        for segment in state.segments() {
+            sums.held += segment.header().size.get();
+            if segment.header().kind.get() == Kind::Huge {
+                sums.huge += 1;
+                sums.usage += state.huge_size(segment);
+            } else {
+                sums.segments += 1;
+                state.check_pages(segment, &mut sums)?;
+            }
+        }
+        for class in 0..CLASSES {
+            state.check_fresh(class)?;
+            state.check_list(class)?;
+        }
+        if let Some(_walking) = Walking::begin(state) {
+            for segment in state.page_segment_list() {
+                state.check_small(segment, &mut sums)?;
+            }
+        }
+        state.check_sums(&sums)
+    }
+}

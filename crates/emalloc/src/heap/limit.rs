@@ -1,0 +1,78 @@
+//! Owns the limits of a heap as the program sees them: setting them, and the
+//! reserve. What they do when memory is taken is in `acquire`.
+
+use super::Heap;
+use super::error::HeapError;
+
+/// A bound in bytes, or none. Zero is a bound like any other and never means "none".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Limit {
+    /// No bound.
+    #[default]
+    Unlimited,
+    /// At most so many bytes.
+    Bytes(usize),
+}
+
+/// How many segments stay with a heap when it is [reset](Heap::reset). The first one always does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Retain {
+    /// As many as recent requests have needed: a mean in which each request weighs half of what came before.
+    #[default]
+    Adaptive,
+    /// So many bytes of segments.
+    Bytes(usize),
+}
+
+/// Limits.
+impl Heap {
+    /// Changes the limit on what the heap holds from its storage. (`zend_mm_set_memory_limit`)
+    ///
+    /// If more is held, the heap first collects and gives back what it merely keeps.
+    ///
+    /// # Errors
+    /// [`HeapError::LimitBelowHeld`] if that does not suffice, with both numbers; the old limit stays.
+    ///
+    /// ```
+    /// # use emalloc::heap::{Heap, HeapError, Limit};
+    /// let heap = Heap::new()?;
+    /// heap.allocate(1_000_000);
+    /// let error = heap.set_limit(Limit::Bytes(500_000)).unwrap_err();
+    /// assert!(matches!(error, HeapError::LimitBelowHeld { limit: 500_000, .. }));
+    /// assert_eq!(heap.limit(), Limit::Unlimited);
+    /// # Ok::<(), HeapError>(())
+    /// ```
+    pub fn set_limit(&self, limit: Limit) -> Result<(), HeapError> {
+        let state = self.state();
+        if let Limit::Bytes(bytes) = limit {
+            if state.held.get() > bytes {
+                self.collect();
+            }
+            let held = state.held.get();
+            if held > bytes {
+                return Err(HeapError::LimitBelowHeld { limit: bytes, held });
+            }
+        }
+        state.limit.set(limit);
+        Ok(())
+    }
+
+    /// Changes the soft limit: passing it is reported to the heap's [`Handler`](super::Handler), and refused nothing.
+    pub fn set_soft_limit(&self, limit: Limit) {
+        let state = self.state();
+        state.soft_limit.set(limit);
+        state.soft_armed.set(true);
+    }
+
+    /// Makes the reserve available. Plain forms do so by themselves before they call the handler; a program that
+    /// handles the error of a `try_` form calls this to have memory for it.
+    pub fn open_reserve(&self) {
+        self.state().open_reserve();
+    }
+
+    /// Sets the reserve aside again, as a reset of the heap does too. Says whether that was possible without new memory.
+    pub fn close_reserve(&self) -> bool {
+        let state = self.state();
+        !state.walking.get() && state.close_reserve()
+    }
+}

@@ -1,0 +1,101 @@
+//! Owns the end of a request: everything in the heap is gone at once, by the
+//! number of segments and not of blocks, and the first segments stay warm.
+
+use core::ptr;
+
+use super::segment::Kind;
+use super::state::State;
+use super::{Heap, Retain};
+
+impl State {
+    /// Forgets every block and keeps the segments worth keeping.
+    pub fn reset(&self) {
+        // Storage calls come last for each segment, so that the heap never leads to what it gave back.
+        for segment in self
+            .segments()
+            .filter(|segment| segment.header().kind.get() == Kind::Huge)
+        {
+            self.release_segment(segment);
+        }
+        let keep = match self.retain {
+            // What requests needed lately: half of the weight is this one's.
+            Retain::Adaptive => (self.keep.get() + self.segments_peak.get()).div_ceil(2),
+            Retain::Bytes(bytes) => (bytes / self.geometry.segment_size).max(1),
+        };
+        self.keep.set(keep);
+        self.forget_blocks();
+        let mut others = keep - 1;
+        for segment in self.segments().filter(|&segment| segment != self.first) {
+            if others == 0 {
+                self.release_segment(segment);
+            } else {
+                others -= 1;
+                self.renew(segment);
+            }
+        }
+        // Entered last, the first segment is used first again: it is the warmest.
+        self.renew(self.first);
+        self.segments_peak.set(self.page_segments.get());
+        self.peak.set(0);
+        self.held_peak.set(self.held.get());
+        self.close_reserve();
+    }
+
+    fn forget_blocks(&self) {
+        for list in &self.lists {
+            list.set(ptr::null_mut());
+        }
+        for fresh in &self.fresh {
+            fresh.bytes.set(0);
+        }
+        for count in &self.run_counts {
+            count.set(0);
+        }
+        self.free_runs.clear();
+        self.empty_segments.set(0);
+        self.reserve_at.set(None);
+        self.refusal.set(None);
+        self.usage.set(0);
+    }
+
+    fn renew(&self, segment: super::segment::Segment) {
+        if self.geometry.checked() {
+            segment.clear_live_bits(&self.geometry);
+        }
+        self.enter_pages(segment);
+    }
+}
+
+/// The end of a request.
+impl Heap {
+    /// Throws everything in the heap away at once. (`shutdown_memory_manager`, not full)
+    ///
+    /// The cost grows with the number of segments, not of blocks; no destructor runs. As many segments stay as
+    /// [`Retain`] says, ready for the next request; peaks begin anew.
+    ///
+    /// It takes `&mut`, so nothing that borrows from the heap survives it:
+    ///
+    /// ```compile_fail
+    /// # use emalloc::heap::Heap;
+    /// let mut heap = Heap::new().unwrap();
+    /// let number = heap.alloc(5).unwrap();
+    /// heap.reset();
+    /// println!("{number}"); // would read freed memory: does not compile
+    /// ```
+    ///
+    /// ```
+    /// # use emalloc::heap::Heap;
+    /// let mut heap = Heap::new()?;
+    /// for _request in 0..3 {
+    ///     for _ in 0..1000 {
+    ///         heap.allocate(100);
+    ///     }
+    ///     heap.reset();
+    ///     assert_eq!(heap.usage(), 0);
+    /// }
+    /// # Ok::<(), emalloc::heap::HeapError>(())
+    /// ```
+    pub fn reset(&mut self) {
+        self.state().reset();
+    }
+}
