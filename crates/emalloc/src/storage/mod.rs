@@ -1,13 +1,33 @@
 //! Layer 1: where segments come from. This file owns the contract, [`Storage`];
 //! each storage has a file of its own. Depends on `sys` and `layout` only.
 
+mod budget;
+mod cached;
+mod counting;
+mod failing;
+mod fixed;
+mod forward;
+mod free_runs;
+mod kept;
 mod malloc;
 #[cfg(unix)]
 mod mmap;
+#[cfg(feature = "std")]
+mod shared;
+mod try_cell;
+#[cfg(windows)]
+mod win32;
 
+pub use budget::{BelowHeld, Budget};
+pub use cached::Cached;
+pub use counting::{Counting, Counts};
+pub use failing::Failing;
+pub use fixed::Fixed;
 pub use malloc::{MALLOC, Malloc};
 #[cfg(unix)]
 pub use mmap::{MMAP_ANON, MmapAnon, MmapZero};
+#[cfg(windows)]
+pub use win32::Win32;
 
 use core::fmt;
 use core::ptr::NonNull;

@@ -182,7 +182,7 @@ fn map_raw(prot: c_int, flags: c_int, file: c_int, hint: *mut u8, size: usize) -
 /// aligns by itself; else a larger one with both ends cut off.
 fn map_aligned(prot: c_int, flags: c_int, file: c_int, size: usize, align: usize) -> *mut u8 {
     // No object may be larger; a 32-bit process could get such a mapping.
-    if isize::try_from(size).is_err() {
+    if isize::try_from(size).is_err() || !align.is_power_of_two() {
         return ptr::null_mut();
     }
     let start = map_raw(prot, flags, file, ptr::null_mut(), size);

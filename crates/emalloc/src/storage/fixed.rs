@@ -1,0 +1,225 @@
+//! The storage `fixed`: segments inside one buffer that the caller gives. Works without `std`
+//! and without a system. First fit from the low end; a free merges with its neighbours.
+
+use super::free_runs::{FreeRuns, GRAIN, Run};
+use super::try_cell::{FEW, MANY, TryCell};
+use super::{Capabilities, Grant, Storage, StorageError};
+use crate::sys;
+use core::mem::MaybeUninit;
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+/// The alignment that [`Fixed::with_capacity`] gives its buffer at most, in bytes.
+const OWN_ALIGN: usize = 2 << 20;
+
+/// Segments inside one buffer.
+///
+/// Segments are aligned to their size, so a buffer that is not aligned as they are loses its
+/// beginning and its end to them (huge blocks may still use those).
+///
+/// It may be shared between heaps and threads, and never waits: a free that finds another thread
+/// inside is handed to that thread or the next, an allocation tries for a while and then answers
+/// [`StorageError::Exhausted`].
+///
+/// ```
+/// use core::mem::MaybeUninit;
+/// use emalloc::storage::{Fixed, Storage, StorageError};
+/// #[repr(align(4096))]
+/// struct Buffer([MaybeUninit<u8>; 64 << 10]);
+/// static mut BUFFER: Buffer = Buffer([MaybeUninit::uninit(); 64 << 10]);
+///
+/// // SAFETY: the only reference to it, ever.
+/// let storage = Fixed::new(unsafe { &mut *(&raw mut BUFFER.0) });
+/// assert_eq!(storage.capacity(), 64 << 10);
+/// let grant = storage.allocate(48 << 10, 4096)?;
+/// assert_eq!(
+///     storage.allocate(32 << 10, 4096).unwrap_err(),
+///     StorageError::Exhausted { requested: 32 << 10 },
+/// );
+/// // SAFETY: granted above with this size and alignment, used no more.
+/// unsafe { storage.free(grant.start, 48 << 10, 4096) };
+/// # Ok::<(), StorageError>(())
+/// ```
+#[derive(Debug)]
+pub struct Fixed {
+    /// The first usable byte, with the right to reach the whole buffer.
+    base: NonNull<u8>,
+    len: usize,
+    runs: TryCell<FreeRuns>,
+    /// Freed while somebody else was inside; whoever comes next takes them in.
+    waiting: AtomicPtr<Run>,
+    /// What `with_capacity` has to give back; null for a buffer of the caller's.
+    own: *mut u8,
+}
+
+// SAFETY: the buffer is this value's alone, and only whoever is in the cell touches the free part of it.
+unsafe impl Send for Fixed {}
+// SAFETY: as above; the pointers beside the cell never change, `waiting` is atomic.
+unsafe impl Sync for Fixed {}
+
+impl Fixed {
+    /// Takes a buffer for ever.
+    pub fn new(buffer: &'static mut [MaybeUninit<u8>]) -> Self {
+        let len = buffer.len();
+        // SAFETY: the borrow is exclusive and never ends, and a reference's memory is not null.
+        unsafe { Self::from_raw(NonNull::from(buffer).cast(), len) }
+    }
+
+    /// Takes the `len` bytes at `start`.
+    ///
+    /// # Safety
+    /// They are readable, writable and nobody else's as long as this value, or anything it has
+    /// granted, is used.
+    pub unsafe fn from_raw(start: NonNull<u8>, len: usize) -> Self {
+        let skipped = start.as_ptr().addr().wrapping_neg() & (GRAIN - 1);
+        let len = len.saturating_sub(skipped) & !(GRAIN - 1);
+        let base = start.as_ptr().wrapping_add(skipped);
+        let mut runs = FreeRuns::new();
+        if len != 0 {
+            // SAFETY: the aligned middle of the caller's bytes, which are ours now.
+            unsafe { runs.insert(base, len) };
+        }
+        Self {
+            base: NonNull::new(base).unwrap_or(start),
+            len,
+            runs: TryCell::new(runs),
+            waiting: AtomicPtr::new(ptr::null_mut()),
+            own: ptr::null_mut(),
+        }
+    }
+
+    /// Gets a buffer of `bytes` from the system, aligned as large segments need it,
+    /// and gives it back when dropped, **with everything still granted**.
+    ///
+    /// # Errors
+    /// [`StorageError::Exhausted`] when the system has none.
+    pub fn with_capacity(bytes: usize) -> Result<Self, StorageError> {
+        let refused = StorageError::Exhausted { requested: bytes };
+        let size = bytes.checked_next_multiple_of(GRAIN).ok_or(refused)?;
+        if size == 0 || isize::try_from(size).is_err() {
+            return Err(refused);
+        }
+        let align = (1 << size.ilog2()).clamp(GRAIN, OWN_ALIGN);
+        let start = NonNull::new(sys::aligned_malloc(size, align)).ok_or(refused)?;
+        // SAFETY: fresh memory that nobody else knows, given back in the drop.
+        let mut fixed = unsafe { Self::from_raw(start, size) };
+        fixed.own = start.as_ptr();
+        Ok(fixed)
+    }
+
+    /// The usable bytes of the buffer, granted and free together.
+    pub const fn capacity(&self) -> usize {
+        self.len
+    }
+
+    /// Has `act` done with the free runs, all earlier frees taken in; `None` if others were
+    /// inside at each of `looks` looks.
+    fn with_runs<T>(&self, looks: u32, act: impl FnOnce(&mut FreeRuns) -> T) -> Option<T> {
+        let mut runs = self.runs.try_enter(looks)?;
+        let mut waiting = self.waiting.swap(ptr::null_mut(), Ordering::Acquire);
+        while !waiting.is_null() {
+            // SAFETY: written by `put_back`, and ours alone since the swap.
+            let run = unsafe { waiting.read() };
+            // SAFETY: freed memory of this buffer.
+            unsafe { runs.insert(waiting.cast(), run.size) };
+            waiting = run.next;
+        }
+        Some(act(&mut runs))
+    }
+
+    /// Takes memory back without ever waiting.
+    ///
+    /// # Safety
+    /// The bytes are granted, multiples of the grain, and used no more.
+    unsafe fn put_back(&self, start: NonNull<u8>, size: usize) {
+        let start = self.base.as_ptr().with_addr(start.as_ptr().addr());
+        // SAFETY: the caller's bytes, by a pointer that may reach the whole buffer.
+        let done = self.with_runs(FEW, |runs| unsafe { runs.insert(start, size) });
+        if done.is_some() {
+            return;
+        }
+        let run: *mut Run = start.cast();
+        let mut next = self.waiting.load(Ordering::Relaxed);
+        loop {
+            // SAFETY: the caller's bytes, aligned and large enough by the grain.
+            unsafe { run.write(Run { size, next }) };
+            match self.waiting.compare_exchange_weak(
+                next,
+                run,
+                Ordering::Release,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return,
+                Err(now) => next = now,
+            }
+        }
+    }
+}
+
+impl Drop for Fixed {
+    fn drop(&mut self) {
+        if !self.own.is_null() {
+            // SAFETY: `with_capacity` got it from there, and says that grants end here.
+            unsafe { sys::aligned_free(self.own) }
+        }
+    }
+}
+
+// SAFETY: the buffer is writable and this value's alone; the list of free runs gives each byte to
+// one taker at a time; the buffer does not move with the value. A refusal changes nothing.
+unsafe impl Storage for Fixed {
+    fn name(&self) -> &str {
+        "fixed"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            grow_in_place: true,
+            shrink_in_place: true,
+            ..Capabilities::basic(GRAIN)
+        }
+    }
+
+    fn allocate(&self, size: usize, align: usize) -> Result<Grant, StorageError> {
+        if size == 0 || !size.is_multiple_of(GRAIN) || !align.is_power_of_two() {
+            return Err(StorageError::Unsupported);
+        }
+        let start = self.with_runs(MANY, |runs| runs.take(size, align));
+        match start.and_then(NonNull::new) {
+            Some(start) => Ok(Grant {
+                start,
+                zeroed: false,
+            }),
+            None => Err(StorageError::Exhausted { requested: size }),
+        }
+    }
+
+    unsafe fn free(&self, start: NonNull<u8>, size: usize, _align: usize) {
+        // SAFETY: a whole grant, as the caller vouches.
+        unsafe { self.put_back(start, size) }
+    }
+
+    unsafe fn resize(
+        &self,
+        start: NonNull<u8>,
+        old: usize,
+        new: usize,
+        _align: usize,
+    ) -> Result<(), StorageError> {
+        if new == 0 || !new.is_multiple_of(GRAIN) {
+            return Err(StorageError::Unsupported);
+        }
+        if new < old {
+            // SAFETY: the new end lies inside the grant.
+            let tail = unsafe { start.add(new) };
+            // SAFETY: what is cut off the caller uses no more.
+            unsafe { self.put_back(tail, old - new) };
+            return Ok(());
+        }
+        let end = start.as_ptr().wrapping_add(old);
+        match self.with_runs(MANY, |runs| new == old || runs.take_at(end, new - old)) {
+            Some(true) => Ok(()),
+            _ => Err(StorageError::Unsupported),
+        }
+    }
+}
