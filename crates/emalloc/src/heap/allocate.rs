@@ -3,6 +3,7 @@
 //! are here too: `try_` ones answer an error, plain ones ask the handler.
 
 use core::alloc::Layout;
+use core::panic::Location;
 use core::ptr::{self, NonNull};
 
 use super::error::AllocError;
@@ -128,16 +129,16 @@ impl State {
         })
     }
 
-    /// Asks the handler what to do about a refusal until `again` succeeds.
+    /// Asks the handler what to do about a refusal of a call at `at`, until `again` succeeds.
     #[cold]
-    pub fn recover(&self, again: impl Fn(&Self) -> *mut u8) -> NonNull<u8> {
+    pub fn recover(&self, at: &Location<'_>, again: impl Fn(&Self) -> *mut u8) -> NonNull<u8> {
         loop {
             let error = self.take_refusal();
             self.open_reserve();
-            let recovery = self.as_heap(|heap| self.handler().out_of_memory(heap, &error));
+            let recovery = self.as_heap(|heap| self.handler().out_of_memory(heap, &error, at));
             let block = match recovery {
                 Recovery::Retry => again(self),
-                Recovery::GiveUp => fatal(&error),
+                Recovery::GiveUp => fatal(&error, at),
             };
             self.close_reserve();
             if let Some(block) = NonNull::new(block) {
@@ -212,38 +213,44 @@ impl Heap {
     /// As [`try_allocate`](Self::try_allocate), but a refusal goes to the heap's
     /// [`Handler`](super::Handler), whose default ends the process as the original does.
     #[inline]
+    #[track_caller]
     pub fn allocate(&self, size: usize) -> NonNull<u8> {
-        let state = self.state();
-        NonNull::new(state.allocate(size))
-            .unwrap_or_else(|| state.recover(|state| state.allocate(size)))
+        self.or_recover(|state| state.allocate(size))
     }
 
     /// As [`try_allocate_layout`](Self::try_allocate_layout), but a refusal goes to the heap's handler.
     #[inline]
+    #[track_caller]
     pub fn allocate_layout(&self, layout: Layout) -> NonNull<u8> {
-        let (size, align) = (layout.size(), layout.align());
-        let state = self.state();
-        NonNull::new(state.allocate_aligned(size, align))
-            .unwrap_or_else(|| state.recover(|state| state.allocate_aligned(size, align)))
+        self.or_recover(|state| state.allocate_aligned(layout.size(), layout.align()))
     }
 
     /// As [`try_allocate_zeroed`](Self::try_allocate_zeroed), but a refusal goes to the heap's handler.
     #[inline]
+    #[track_caller]
     pub fn allocate_zeroed(&self, layout: Layout) -> NonNull<u8> {
-        let (size, align) = (layout.size(), layout.align());
-        let state = self.state();
-        NonNull::new(state.allocate_zeroed(size, align))
-            .unwrap_or_else(|| state.recover(|state| state.allocate_zeroed(size, align)))
+        self.or_recover(|state| state.allocate_zeroed(layout.size(), layout.align()))
     }
 
-    /// Hands `error`, a refusal that did not come out of an allocation (an overflow, say), to the handler
-    /// and ends the process if that returns: there is nothing to try again.
-    #[cold]
-    pub fn report_refusal(&self, error: &AllocError) -> ! {
+    #[inline(always)]
+    #[track_caller]
+    fn or_recover(&self, request: impl Fn(&State) -> *mut u8) -> NonNull<u8> {
         let state = self.state();
+        match NonNull::new(request(state)) {
+            Some(block) => block,
+            None => state.recover(Location::caller(), request),
+        }
+    }
+
+    /// Hands a refusal that is not one of memory (an overflow, say) to the handler, and ends the process if that
+    /// returns: there is nothing to try again.
+    #[cold]
+    #[track_caller]
+    pub fn report_refusal(&self, error: &AllocError) -> ! {
+        let (state, at) = (self.state(), Location::caller());
         state.open_reserve();
-        state.handler().out_of_memory(self, error);
-        fatal(error)
+        state.handler().out_of_memory(self, error, at);
+        fatal(error, at)
     }
 
     /// Whether a request of `size` bytes could be served now: from free pages, or from the storage within the

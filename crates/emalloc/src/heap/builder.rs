@@ -15,7 +15,7 @@ use super::state::{Fresh, State};
 use super::{Heap, Limit, Retain};
 use crate::layout::{DEFAULT_SEGMENT, MAX_SEGMENT, MIN_SEGMENT, PAGE};
 use crate::size_class::SMALL_MAX;
-use crate::storage::{Malloc, Storage};
+use crate::storage::{Storage, registry};
 
 /// What the original sets aside, in bytes.
 const DEFAULT_RESERVE: usize = 8 << 10;
@@ -35,7 +35,7 @@ const DEFAULT_RESERVE: usize = 8 << 10;
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]
-pub struct Builder<S = Malloc, H = DefaultHandler> {
+pub struct Builder<S = PlatformStorage, H = DefaultHandler> {
     storage: S,
     handler: H,
     segment_size: usize,
@@ -43,20 +43,37 @@ pub struct Builder<S = Malloc, H = DefaultHandler> {
     soft_limit: Limit,
     reserve: usize,
     retain: Retain,
+    compact: usize,
     checked: bool,
+}
+
+/// Stands for the registry's default storage, which is set up when the heap is made: `malloc`, on Windows `win32`.
+#[derive(Clone, Copy, Debug)]
+pub struct PlatformStorage;
+
+impl<H: Handler + 'static> Builder<PlatformStorage, H> {
+    /// Makes the heap, with the platform's default storage.
+    ///
+    /// # Errors
+    /// A setting that cannot be, or the storage could not be set up or gave no first segment.
+    pub fn build(self) -> Result<Heap, HeapError> {
+        let storage = (registry::default_entry().open)().map_err(HeapError::Storage)?;
+        self.storage(storage).build()
+    }
 }
 
 impl Heap {
     /// The settings to begin with: the platform's default storage, segments of 256K, no limit.
     pub fn builder() -> Builder {
         Builder {
-            storage: Malloc,
+            storage: PlatformStorage,
             handler: DefaultHandler,
             segment_size: DEFAULT_SEGMENT,
             limit: Limit::Unlimited,
             soft_limit: Limit::Unlimited,
             reserve: DEFAULT_RESERVE,
             retain: Retain::Adaptive,
+            compact: 0,
             checked: false,
         }
     }
@@ -72,6 +89,7 @@ impl<S, H> Builder<S, H> {
             soft_limit,
             reserve,
             retain,
+            compact,
             checked,
             ..
         } = self;
@@ -83,6 +101,7 @@ impl<S, H> Builder<S, H> {
             soft_limit,
             reserve,
             retain,
+            compact,
             checked,
         }
     }
@@ -96,6 +115,7 @@ impl<S, H> Builder<S, H> {
             soft_limit,
             reserve,
             retain,
+            compact,
             checked,
             ..
         } = self;
@@ -107,6 +127,7 @@ impl<S, H> Builder<S, H> {
             soft_limit,
             reserve,
             retain,
+            compact,
             checked,
         }
     }
@@ -138,6 +159,13 @@ impl<S, H> Builder<S, H> {
     /// What stays with the heap over a reset.
     pub fn retain(mut self, retain: Retain) -> Self {
         self.retain = retain;
+        self
+    }
+
+    /// A [reset](Heap::reset) trims the storage if more than this many bytes were held since the last one; 0, unless
+    /// told, means never. (`ZEND_MM_COMPACT`) Meant for a storage that is the heap's own.
+    pub fn compact(mut self, bytes: usize) -> Self {
+        self.compact = bytes;
         self
     }
 
@@ -252,6 +280,7 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
             segments_peak: Cell::new(1),
             keep: Cell::new(1),
             retain: self.retain,
+            compact: self.compact,
             held: Cell::new(size),
             held_peak: Cell::new(size),
             limit: Cell::new(self.limit),

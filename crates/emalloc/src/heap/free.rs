@@ -1,6 +1,7 @@
 //! Owns the way back into a heap: the fast path for a small block, and
 //! [`Place`], which finds out what a pointer is before anything is done to it.
 
+use core::panic::Location;
 use core::ptr::{self, NonNull};
 
 use super::Heap;
@@ -241,6 +242,7 @@ impl Heap {
     /// any more. In checked mode any pointer at all may be given, as long as, if it is a live block, nobody
     /// uses it any more.
     #[inline]
+    #[track_caller]
     pub unsafe fn free(&self, block: NonNull<u8>) {
         // SAFETY: the same promise.
         if let Err(fault) = unsafe { self.state().free(block) } {
@@ -280,6 +282,7 @@ impl Heap {
     /// As [`free`](Self::free); and the block was last asked for (allocated or resized) with this `layout`, or
     /// with one of the same alignment and a size up to its usable size. Checked mode reports a wrong size.
     #[inline]
+    #[track_caller]
     pub unsafe fn free_sized(&self, block: NonNull<u8>, layout: core::alloc::Layout) {
         // SAFETY: the same promise.
         if let Err(fault) = unsafe {
@@ -323,7 +326,10 @@ impl Heap {
     }
 
     #[cold]
-    pub(super) fn report_fault(&self, fault: &Fault) {
-        self.state().handler().fault(self, fault);
+    #[track_caller]
+    pub(crate) fn report_fault(&self, fault: &Fault) {
+        self.state()
+            .handler()
+            .fault(self, fault, Location::caller());
     }
 }

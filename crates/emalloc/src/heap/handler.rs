@@ -3,6 +3,7 @@
 //! forms in `allocate`, `free` and `resize`.
 
 use core::fmt::{self, Write};
+use core::panic::Location;
 
 use super::Heap;
 use super::error::AllocError;
@@ -39,20 +40,20 @@ pub trait Handler: Send {
         let _ = (heap, event);
     }
 
-    /// A plain form (not a `try_` one) was refused. The heap's reserve is open meanwhile.
+    /// A plain form (not a `try_` one), called at `at`, was refused. The heap's reserve is open meanwhile.
     ///
     /// The default writes the original's text to standard error and ends the process with status 255.
-    fn out_of_memory(&self, heap: &Heap, error: &AllocError) -> Recovery {
+    fn out_of_memory(&self, heap: &Heap, error: &AllocError, at: &Location<'_>) -> Recovery {
         let _ = heap;
-        fatal(error)
+        fatal(error, at)
     }
 
-    /// A pointer was wrong. After this returns, the call that brought it does nothing.
+    /// A pointer given back at `at` was wrong. After this returns, the call that brought it does nothing.
     ///
     /// The default writes what was wrong to standard error and aborts the process.
-    fn fault(&self, heap: &Heap, fault: &Fault) {
+    fn fault(&self, heap: &Heap, fault: &Fault, at: &Location<'_>) {
         let _ = heap;
-        say(fault);
+        say(&format_args!("{fault} at {at}"));
         sys::abort()
     }
 }
@@ -67,17 +68,18 @@ impl<H: Handler + Sync + ?Sized> Handler for &'static H {
     fn soft_limit(&self, heap: &Heap, event: &SoftLimitEvent) {
         (**self).soft_limit(heap, event);
     }
-    fn out_of_memory(&self, heap: &Heap, error: &AllocError) -> Recovery {
-        (**self).out_of_memory(heap, error)
+    fn out_of_memory(&self, heap: &Heap, error: &AllocError, at: &Location<'_>) -> Recovery {
+        (**self).out_of_memory(heap, error, at)
     }
-    fn fault(&self, heap: &Heap, fault: &Fault) {
-        (**self).fault(heap, fault);
+    fn fault(&self, heap: &Heap, fault: &Fault, at: &Location<'_>) {
+        (**self).fault(heap, fault, at);
     }
 }
 
-/// Writes `message` to standard error as the original writes its fatal errors, and ends the process with status 255.
-pub(crate) fn fatal(message: &dyn fmt::Display) -> ! {
-    say(&format_args!("\nFatal error: {message}"));
+/// Writes `error` to standard error as the original writes its fatal errors, and ends the process with status 255.
+pub(crate) fn fatal(error: &dyn fmt::Display, at: &Location<'_>) -> ! {
+    let (file, line) = (at.file(), at.line());
+    say(&format_args!("\nFatal error: {error} at {file}:{line}"));
     sys::exit(255)
 }
 

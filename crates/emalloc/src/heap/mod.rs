@@ -9,6 +9,7 @@ mod builder;
 mod check;
 mod collect;
 mod error;
+mod explain;
 mod fault;
 mod figures;
 mod free;
@@ -29,13 +30,16 @@ mod walk;
 use core::fmt;
 use core::ptr::NonNull;
 
-pub use builder::Builder;
+pub use builder::{Builder, PlatformStorage};
 pub use check::{Corruption, Invariant};
 pub use collect::Collected;
 pub use error::{AllocError, HeapError};
+pub use explain::{Explained, explain};
 pub use fault::{Fault, FaultKind, PageUse};
 pub use figures::{ClassFigures, Figures};
 pub use handler::{DefaultHandler, Handler, Recovery, SoftLimitEvent};
+#[cfg(feature = "std")]
+pub(crate) use handler::{fatal, say};
 pub use limit::{Limit, Retain};
 pub use walk::Item;
 

@@ -36,6 +36,9 @@ impl State {
         // Entered last, the first segment is used first again: it is the warmest.
         self.renew(self.first);
         self.segments_peak.set(self.page_segments.get());
+        if self.compact != 0 && self.held_peak.get() > self.compact {
+            self.storage().trim();
+        }
         self.peak.set(0);
         self.held_peak.set(self.held.get());
         self.close_reserve();
@@ -78,7 +81,7 @@ impl Heap {
     /// ```compile_fail
     /// # use emalloc::heap::Heap;
     /// let mut heap = Heap::new().unwrap();
-    /// let number = heap.alloc(5).unwrap();
+    /// let number = heap.alloc(5);
     /// heap.reset();
     /// println!("{number}"); // would read freed memory: does not compile
     /// ```
@@ -96,6 +99,15 @@ impl Heap {
     /// # Ok::<(), emalloc::heap::HeapError>(())
     /// ```
     pub fn reset(&mut self) {
+        self.state().reset();
+    }
+
+    /// As [`reset`](Self::reset), for the thread's own heap, which is only ever shared.
+    ///
+    /// # Safety
+    /// Nothing in the heap is used any more.
+    #[cfg(feature = "std")]
+    pub(crate) unsafe fn reset_shared(&self) {
         self.state().reset();
     }
 }

@@ -1,5 +1,6 @@
 //! Owns resizing: every chance to do it in place, and the copy when there is none.
 
+use core::panic::Location;
 use core::ptr::{self, NonNull};
 
 use super::Heap;
@@ -152,6 +153,7 @@ impl Heap {
     /// # Safety
     /// As [`try_resize`](Self::try_resize).
     #[inline]
+    #[track_caller]
     pub unsafe fn resize(&self, block: NonNull<u8>, size: usize) -> NonNull<u8> {
         let state = self.state();
         // SAFETY: the same promise.
@@ -163,6 +165,8 @@ impl Heap {
             return block;
         }
         // SAFETY: the same promise: a refused resize leaves the block as it was.
-        state.recover(|state| unsafe { state.resize(block, size, 1) })
+        state.recover(Location::caller(), |state| unsafe {
+            state.resize(block, size, 1)
+        })
     }
 }

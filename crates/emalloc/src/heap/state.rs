@@ -56,6 +56,8 @@ pub(super) struct State {
     pub segments_peak: Cell<usize>,
     pub keep: Cell<usize>,
     pub retain: super::Retain,
+    /// A reset after more than this was held trims the storage; 0: never.
+    pub compact: usize,
 
     /// Bytes held from the storage (real usage).
     pub held: Cell<usize>,

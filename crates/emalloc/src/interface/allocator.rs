@@ -1,0 +1,122 @@
+//! Owns the `Allocator` trait of allocator-api2, in the versions people use, on
+//! `&Heap` and [`Sited`]. Never on an owned [`Heap`]: containers may lend out
+//! their allocator mutably, and a heap that can be reset under a container
+//! would leave it dangling.
+
+use core::alloc::Layout;
+use core::ptr::NonNull;
+
+use super::sited::Sited;
+use crate::heap::Heap;
+
+fn slice(block: NonNull<u8>, layout: Layout) -> NonNull<[u8]> {
+    NonNull::slice_from_raw_parts(block, layout.size())
+}
+
+/// A block for `layout`.
+#[inline]
+fn allocate(heap: &Heap, layout: Layout, zeroed: bool) -> Option<NonNull<[u8]>> {
+    let block = if zeroed {
+        heap.try_allocate_zeroed(layout)
+    } else {
+        heap.try_allocate_layout(layout)
+    };
+    Some(slice(block.ok()?, layout))
+}
+
+/// The block of `old` made to fit `new`, the added part zero if asked.
+///
+/// # Safety
+/// As `Allocator::grow` and `shrink`.
+#[inline]
+unsafe fn resize(
+    heap: &Heap,
+    block: NonNull<u8>,
+    old: Layout,
+    new: Layout,
+    zeroed: bool,
+) -> Option<NonNull<[u8]>> {
+    // SAFETY: the caller's promise: a live block of this heap; a layout's alignment is a power of two.
+    let block = unsafe { heap.try_resize_aligned(block, new.size(), new.align()) }.ok()?;
+    if zeroed {
+        // SAFETY: the block now has `new.size()` bytes, at least `old.size()`.
+        unsafe {
+            block
+                .add(old.size())
+                .write_bytes(0, new.size() - old.size())
+        };
+    }
+    Some(slice(block, new))
+}
+
+macro_rules! implement {
+    ($api:ident, $this:ident, $type:ty, $heap:expr) => {
+        // SAFETY: blocks stay until they are freed or the heap is reset or dropped, which needs it mutably or
+        // owned, so not while this borrows it; copies of this are the same heap.
+        unsafe impl $api::alloc::Allocator for $type {
+            #[inline]
+            fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, $api::alloc::AllocError> {
+                let $this = self;
+                allocate($heap, layout, false).ok_or($api::alloc::AllocError)
+            }
+            #[inline]
+            fn allocate_zeroed(
+                &self,
+                layout: Layout,
+            ) -> Result<NonNull<[u8]>, $api::alloc::AllocError> {
+                let $this = self;
+                allocate($heap, layout, true).ok_or($api::alloc::AllocError)
+            }
+            #[inline]
+            unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
+                let $this = self;
+                // SAFETY: the caller's promise: a live block of this heap that was last asked for with this layout.
+                unsafe { $heap.free_sized(block, layout) };
+            }
+            #[inline]
+            unsafe fn grow(
+                &self,
+                block: NonNull<u8>,
+                old: Layout,
+                new: Layout,
+            ) -> Result<NonNull<[u8]>, $api::alloc::AllocError> {
+                let $this = self;
+                // SAFETY: the caller's promise.
+                unsafe { resize($heap, block, old, new, false) }.ok_or($api::alloc::AllocError)
+            }
+            #[inline]
+            unsafe fn grow_zeroed(
+                &self,
+                block: NonNull<u8>,
+                old: Layout,
+                new: Layout,
+            ) -> Result<NonNull<[u8]>, $api::alloc::AllocError> {
+                let $this = self;
+                // SAFETY: the caller's promise.
+                unsafe { resize($heap, block, old, new, true) }.ok_or($api::alloc::AllocError)
+            }
+            #[inline]
+            unsafe fn shrink(
+                &self,
+                block: NonNull<u8>,
+                old: Layout,
+                new: Layout,
+            ) -> Result<NonNull<[u8]>, $api::alloc::AllocError> {
+                let $this = self;
+                // SAFETY: the caller's promise.
+                unsafe { resize($heap, block, old, new, false) }.ok_or($api::alloc::AllocError)
+            }
+        }
+    };
+    ($api:ident) => {
+        implement!($api, this, &Heap, this);
+        implement!($api, this, Sited<'_>, this.heap());
+    };
+}
+
+#[cfg(feature = "allocator-api2-02")]
+implement!(allocator_api2_02);
+#[cfg(feature = "allocator-api2-03")]
+implement!(allocator_api2_03);
+#[cfg(feature = "allocator-api2-04")]
+implement!(allocator_api2_04);

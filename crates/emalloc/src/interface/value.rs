@@ -1,0 +1,200 @@
+//! Owns Rust values in a heap: plain ones, whose destructors never run, and
+//! [`HeapBox`], which runs them.
+
+use core::alloc::Layout;
+use core::fmt;
+use core::mem::forget;
+use core::ops::{Deref, DerefMut};
+use core::ptr::{self, NonNull};
+
+use crate::heap::{AllocError, Heap};
+
+/// Values.
+impl Heap {
+    /// Moves a value into the heap, where it stays until the heap is reset or dropped.
+    ///
+    /// **Its destructor never runs**: the heap throws memory away, not values. For one that has something to give
+    /// back (a file, an `Arc`), use [`boxed`](Self::boxed). A refusal goes to the heap's handler.
+    ///
+    /// ```
+    /// # use emalloc::heap::Heap;
+    /// let heap = Heap::new()?;
+    /// let pair = heap.alloc((1, 2));
+    /// pair.0 += 1;
+    /// assert_eq!(*pair, (2, 2));
+    /// # Ok::<(), emalloc::heap::HeapError>(())
+    /// ```
+    #[track_caller]
+    #[allow(clippy::mut_from_ref)] // Each call makes a new value.
+    pub fn alloc<T>(&self, value: T) -> &mut T {
+        let place = self.allocate_layout(Layout::new::<T>()).cast();
+        // SAFETY: the block was just allocated for a `T`.
+        unsafe { place_value(place, value) }
+    }
+
+    /// As [`alloc`](Self::alloc), with an error instead of the handler.
+    ///
+    /// # Errors
+    /// As [`try_allocate`](Self::try_allocate); the value is dropped.
+    #[allow(clippy::mut_from_ref)] // Each call makes a new value.
+    pub fn try_alloc<T>(&self, value: T) -> Result<&mut T, AllocError> {
+        let place = self.try_allocate_layout(Layout::new::<T>())?.cast();
+        // SAFETY: the block was just allocated for a `T`.
+        Ok(unsafe { place_value(place, value) })
+    }
+
+    /// Copies a slice into the heap. A refusal goes to the heap's handler.
+    #[track_caller]
+    #[allow(clippy::mut_from_ref)] // Each call makes a new slice.
+    pub fn alloc_slice<T: Copy>(&self, values: &[T]) -> &mut [T] {
+        let place = self.allocate_layout(Layout::for_value(values)).cast();
+        // SAFETY: the block was just allocated for so many values.
+        unsafe { place_slice(place, values) }
+    }
+
+    /// As [`alloc_slice`](Self::alloc_slice), with an error instead of the handler.
+    ///
+    /// # Errors
+    /// As [`try_allocate`](Self::try_allocate).
+    #[allow(clippy::mut_from_ref)] // Each call makes a new slice.
+    pub fn try_alloc_slice<T: Copy>(&self, values: &[T]) -> Result<&mut [T], AllocError> {
+        let place = self.try_allocate_layout(Layout::for_value(values))?.cast();
+        // SAFETY: the block was just allocated for so many values.
+        Ok(unsafe { place_slice(place, values) })
+    }
+
+    /// Copies a text into the heap. A refusal goes to the heap's handler.
+    ///
+    /// ```
+    /// # use emalloc::heap::Heap;
+    /// let heap = Heap::new()?;
+    /// assert_eq!(heap.alloc_str("text"), "text");
+    /// # Ok::<(), emalloc::heap::HeapError>(())
+    /// ```
+    #[track_caller]
+    pub fn alloc_str(&self, text: &str) -> &str {
+        let bytes = self.alloc_slice(text.as_bytes());
+        // SAFETY: they are the bytes of a `str`.
+        unsafe { core::str::from_utf8_unchecked(bytes) }
+    }
+
+    /// Moves a value into a block of its own, which is freed, and its destructor run, when the box is dropped.
+    /// A refusal goes to the heap's handler.
+    ///
+    /// ```
+    /// # use emalloc::heap::Heap;
+    /// let heap = Heap::new()?;
+    /// let text = heap.boxed(String::from("has a destructor"));
+    /// assert_eq!(text.len(), 16);
+    /// drop(text);
+    /// assert_eq!(heap.usage(), 0);
+    /// # Ok::<(), emalloc::heap::HeapError>(())
+    /// ```
+    #[track_caller]
+    pub fn boxed<T>(&self, value: T) -> HeapBox<'_, T> {
+        HeapBox {
+            value: NonNull::from(self.alloc(value)),
+            heap: self,
+        }
+    }
+
+    /// As [`boxed`](Self::boxed), with an error instead of the handler.
+    ///
+    /// # Errors
+    /// As [`try_allocate`](Self::try_allocate); the value is dropped.
+    pub fn try_boxed<T>(&self, value: T) -> Result<HeapBox<'_, T>, AllocError> {
+        Ok(HeapBox {
+            value: NonNull::from(self.try_alloc(value)?),
+            heap: self,
+        })
+    }
+}
+
+/// Writes a value and answers where it is.
+///
+/// # Safety
+/// `place` has size and alignment for it, is the caller's alone and lives for `'h`.
+unsafe fn place_value<'h, T>(place: NonNull<T>, value: T) -> &'h mut T {
+    // SAFETY: the caller's promise.
+    unsafe { place.write(value) };
+    // SAFETY: the caller's promise; the value was just written.
+    unsafe { &mut *place.as_ptr() }
+}
+
+/// Copies values and answers where they are.
+///
+/// # Safety
+/// As [`place_value`], for all of them.
+unsafe fn place_slice<'h, T: Copy>(place: NonNull<T>, values: &[T]) -> &'h mut [T] {
+    // SAFETY: the caller's promise; a new block overlaps nothing.
+    unsafe { ptr::copy_nonoverlapping(values.as_ptr(), place.as_ptr(), values.len()) };
+    // SAFETY: the caller's promise; the values were just written.
+    unsafe { core::slice::from_raw_parts_mut(place.as_ptr(), values.len()) }
+}
+
+/// A value in a block of a heap. Dropping it runs the value's destructor and frees the block. If the box is
+/// forgotten, the block goes with the heap and the destructor does not run.
+pub struct HeapBox<'h, T> {
+    value: NonNull<T>,
+    heap: &'h Heap,
+}
+
+impl<'h, T> HeapBox<'h, T> {
+    /// Takes the value out and frees its block.
+    pub fn into_inner(self) -> T {
+        // SAFETY: the box owns the value, and forgets it below.
+        let value = unsafe { self.value.read() };
+        self.free_block();
+        forget(self);
+        value
+    }
+
+    /// Gives up the block and the destructor: the value stays until the heap is reset or dropped.
+    pub fn leak(self) -> &'h mut T {
+        let value = self.value;
+        forget(self);
+        // SAFETY: the box owned the value; now nothing frees it before the heap ends, which `'h` holds back.
+        unsafe { &mut *value.as_ptr() }
+    }
+
+    fn free_block(&self) {
+        // SAFETY: the block was allocated for a `T` in this heap, and the box owns it.
+        unsafe { self.heap.free_sized(self.value.cast(), Layout::new::<T>()) };
+    }
+}
+
+impl<T> Drop for HeapBox<'_, T> {
+    fn drop(&mut self) {
+        /// Frees the block even if the value's destructor unwinds.
+        struct Block<'a, 'h, T>(&'a HeapBox<'h, T>);
+        impl<T> Drop for Block<'_, '_, T> {
+            fn drop(&mut self) {
+                self.0.free_block();
+            }
+        }
+        let block = Block(self);
+        // SAFETY: the box owns the value, which is alive.
+        unsafe { ptr::drop_in_place(block.0.value.as_ptr()) };
+    }
+}
+
+impl<T> Deref for HeapBox<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        // SAFETY: the box owns the value, which is alive.
+        unsafe { self.value.as_ref() }
+    }
+}
+
+impl<T> DerefMut for HeapBox<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: the box owns the value, which is alive.
+        unsafe { self.value.as_mut() }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for HeapBox<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
