@@ -2,7 +2,12 @@
 //! each storage has a file of its own. Depends on `sys` and `layout` only.
 
 mod budget;
+#[cfg_attr(unix, path = "builtin_unix.rs")]
+#[cfg_attr(windows, path = "builtin_windows.rs")]
+#[cfg_attr(not(any(unix, windows)), path = "builtin_none.rs")]
+mod builtin;
 mod cached;
+pub mod conformance;
 mod counting;
 mod failing;
 mod fixed;
@@ -12,6 +17,7 @@ mod kept;
 mod malloc;
 #[cfg(unix)]
 mod mmap;
+pub mod registry;
 #[cfg(feature = "std")]
 mod shared;
 mod try_cell;

@@ -31,7 +31,8 @@ impl<T> TryCell<T> {
     /// The value, unless somebody else has it at each of `looks` looks.
     pub(super) fn try_enter(&self, looks: u32) -> Option<Entered<'_, T>> {
         for _ in 0..looks {
-            if !self.busy.swap(true, Ordering::Acquire) {
+            // Looking before grabbing leaves the line where it is while somebody is inside.
+            if !self.busy.load(Ordering::Relaxed) && !self.busy.swap(true, Ordering::Acquire) {
                 return Some(Entered { cell: self });
             }
             core::hint::spin_loop();

@@ -1,0 +1,44 @@
+//! The storages that come with the library on Unix, in the original's order. Used by the registry.
+
+use super::registry::{AnyStorage, Entry};
+use super::{MALLOC, MMAP_ANON, Malloc, MmapAnon, MmapZero, Storage};
+
+/// A storage that comes with the library.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BuiltIn {
+    /// `malloc`
+    Malloc(Malloc),
+    /// `mmap_anon`
+    MmapAnon(MmapAnon),
+    /// `mmap_zero`
+    MmapZero(MmapZero),
+}
+
+impl BuiltIn {
+    pub(super) fn target(&self) -> &dyn Storage {
+        match self {
+            Self::Malloc(storage) => storage,
+            Self::MmapAnon(storage) => storage,
+            Self::MmapZero(storage) => storage,
+        }
+    }
+}
+
+pub(super) static BUILT_IN: [Entry; 3] = [
+    Entry {
+        name: "malloc",
+        about: "the C library's allocator",
+        open: || Ok(AnyStorage::BuiltIn(BuiltIn::Malloc(MALLOC))),
+    },
+    Entry {
+        name: "mmap_anon",
+        about: "private anonymous mappings",
+        open: || Ok(AnyStorage::BuiltIn(BuiltIn::MmapAnon(MMAP_ANON))),
+    },
+    Entry {
+        name: "mmap_zero",
+        about: "private mappings of /dev/zero",
+        open: || Ok(AnyStorage::BuiltIn(BuiltIn::MmapZero(MmapZero::new()?))),
+    },
+];

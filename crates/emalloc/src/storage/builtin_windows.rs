@@ -1,0 +1,36 @@
+//! The storages that come with the library on Windows, in the original's order. Used by the registry.
+
+use super::registry::{AnyStorage, Entry};
+use super::{MALLOC, Malloc, Storage, Win32};
+
+/// A storage that comes with the library.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BuiltIn {
+    /// `win32`
+    Win32(Win32),
+    /// `malloc`
+    Malloc(Malloc),
+}
+
+impl BuiltIn {
+    pub(super) fn target(&self) -> &dyn Storage {
+        match self {
+            Self::Win32(storage) => storage,
+            Self::Malloc(storage) => storage,
+        }
+    }
+}
+
+pub(super) static BUILT_IN: [Entry; 2] = [
+    Entry {
+        name: "win32",
+        about: "a private heap of the system",
+        open: || Ok(AnyStorage::BuiltIn(BuiltIn::Win32(Win32::new()?))),
+    },
+    Entry {
+        name: "malloc",
+        about: "the process's heap",
+        open: || Ok(AnyStorage::BuiltIn(BuiltIn::Malloc(MALLOC))),
+    },
+];
