@@ -38,6 +38,11 @@ const DEFAULT_RESERVE: usize = 8 << 10;
 pub struct Builder<S = PlatformStorage, H = DefaultHandler> {
     storage: S,
     handler: H,
+    options: Options,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Options {
     segment_size: usize,
     limit: Limit,
     soft_limit: Limit,
@@ -65,9 +70,7 @@ impl<H: Handler + 'static> Builder<PlatformStorage, H> {
 impl Heap {
     /// The settings to begin with: the platform's default storage, segments of 256K, no limit.
     pub fn builder() -> Builder {
-        Builder {
-            storage: PlatformStorage,
-            handler: DefaultHandler,
+        let options = Options {
             segment_size: DEFAULT_SEGMENT,
             limit: Limit::Unlimited,
             soft_limit: Limit::Unlimited,
@@ -75,103 +78,75 @@ impl Heap {
             retain: Retain::Adaptive,
             compact: 0,
             checked: false,
+        };
+        Builder {
+            storage: PlatformStorage,
+            handler: DefaultHandler,
+            options,
         }
     }
 }
 
 impl<S, H> Builder<S, H> {
-    /// Where segments come from. The heap owns the storage; to share one, give a `&'static` reference or an `Arc` to it.
+    /// Where segments come from. The heap owns the storage; to share one, give a `&'static`
+    /// reference or an `Arc` to it.
     pub fn storage<T: Storage + 'static>(self, storage: T) -> Builder<T, H> {
-        let Self {
-            handler,
-            segment_size,
-            limit,
-            soft_limit,
-            reserve,
-            retain,
-            compact,
-            checked,
-            ..
-        } = self;
         Builder {
             storage,
-            handler,
-            segment_size,
-            limit,
-            soft_limit,
-            reserve,
-            retain,
-            compact,
-            checked,
+            handler: self.handler,
+            options: self.options,
         }
     }
 
     /// Who hears of limits and wrong pointers. The heap owns the handler.
     pub fn handler<T: Handler + 'static>(self, handler: T) -> Builder<S, T> {
-        let Self {
-            storage,
-            segment_size,
-            limit,
-            soft_limit,
-            reserve,
-            retain,
-            compact,
-            checked,
-            ..
-        } = self;
         Builder {
-            storage,
+            storage: self.storage,
             handler,
-            segment_size,
-            limit,
-            soft_limit,
-            reserve,
-            retain,
-            compact,
-            checked,
+            options: self.options,
         }
     }
 
     /// Bytes of a segment: a power of two from 64K to 1G; 256K unless told. (`ZEND_MM_SEG_SIZE`)
     pub fn segment_size(mut self, bytes: usize) -> Self {
-        self.segment_size = bytes;
+        self.options.segment_size = bytes;
         self
     }
 
     /// The most the heap may hold from its storage.
     pub fn limit(mut self, limit: Limit) -> Self {
-        self.limit = limit;
+        self.options.limit = limit;
         self
     }
 
     /// Holding more than this is reported to the handler, once each time it is passed.
     pub fn soft_limit(mut self, limit: Limit) -> Self {
-        self.soft_limit = limit;
+        self.options.soft_limit = limit;
         self
     }
 
     /// Bytes set aside for the handler of an error; 8K unless told, 0 for none. They are held, and count in no usage.
     pub fn reserve(mut self, bytes: usize) -> Self {
-        self.reserve = bytes;
+        self.options.reserve = bytes;
         self
     }
 
     /// What stays with the heap over a reset.
     pub fn retain(mut self, retain: Retain) -> Self {
-        self.retain = retain;
+        self.options.retain = retain;
         self
     }
 
     /// A [reset](Heap::reset) trims the storage if more than this many bytes were held since the last one; 0, unless
     /// told, means never. (`ZEND_MM_COMPACT`) Meant for a storage that is the heap's own.
     pub fn compact(mut self, bytes: usize) -> Self {
-        self.compact = bytes;
+        self.options.compact = bytes;
         self
     }
 
     /// Checked mode: every pointer given back is verified. Costs time on each call, and 1/64 of the memory.
     pub fn checked(mut self, checked: bool) -> Self {
-        self.checked = checked;
+        self.options.checked = checked;
         self
     }
 }
@@ -205,7 +180,8 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
     /// # Errors
     /// A setting that cannot be, or the storage gave no first segment.
     pub fn build(self) -> Result<Heap, HeapError> {
-        let size = self.segment_size;
+        let options = self.options;
+        let size = options.segment_size;
         if !size.is_power_of_two() {
             return Err(HeapError::SegmentSizeNotPowerOfTwo(size));
         }
@@ -213,9 +189,9 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
             return Err(HeapError::SegmentSizeOutOfRange(size));
         }
         let capabilities = self.storage.capabilities();
-        let geometry = Geometry::new(size, self.checked);
+        let geometry = Geometry::new(size, options.checked);
         let plan = Plan::new::<S, H>(&geometry);
-        let reserve = self.reserve.div_ceil(PAGE);
+        let reserve = options.reserve.div_ceil(PAGE);
         // At least one page is left for blocks.
         let needed = capabilities
             .granularity
@@ -226,7 +202,7 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
                 needed,
             });
         }
-        if let Limit::Bytes(limit) = self.limit {
+        if let Limit::Bytes(limit) = options.limit {
             if limit < size {
                 return Err(HeapError::LimitTooLow {
                     limit,
@@ -251,7 +227,7 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
                 page::FREE,
             )
         };
-        if self.checked {
+        if options.checked {
             segment.clear_live_bits(&geometry);
         }
         segment.header().header_pages.set(plan.pages as u32);
@@ -263,7 +239,7 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
             lists: [const { Cell::new(ptr::null_mut()) }; _],
             usage: Cell::new(0),
             peak: Cell::new(0),
-            fast_max: Cell::new(if self.checked { 0 } else { SMALL_MAX }),
+            fast_max: Cell::new(if options.checked { 0 } else { SMALL_MAX }),
             geometry,
             fresh: array::from_fn(|_| Fresh {
                 next: Cell::new(ptr::null_mut()),
@@ -279,12 +255,12 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
             huge_segments: Cell::new(0),
             segments_peak: Cell::new(1),
             keep: Cell::new(1),
-            retain: self.retain,
-            compact: self.compact,
+            retain: options.retain,
+            compact: options.compact,
             held: Cell::new(size),
             held_peak: Cell::new(size),
-            limit: Cell::new(self.limit),
-            soft_limit: Cell::new(self.soft_limit),
+            limit: Cell::new(options.limit),
+            soft_limit: Cell::new(options.soft_limit),
             soft_armed: Cell::new(true),
             reserve: Cell::new(reserve),
             reserve_at: Cell::new(None),
