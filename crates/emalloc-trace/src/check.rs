@@ -1,6 +1,8 @@
 //! Does a well-formed trace make sense? Fed with the records of a
 //! [`Reader`](crate::Reader), in order.
 
+use std::fmt;
+
 use crate::error::{Count, Fault, TraceError};
 use crate::header::{HEADER_LEN, Header};
 use crate::ledger::Ledger;
@@ -131,5 +133,14 @@ impl Checker {
             left_blocks: ledger.left_blocks,
             left_bytes: ledger.left_bytes,
         })
+    }
+}
+
+impl fmt::Debug for Checker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Checker")
+            .field("header", &self.header)
+            .field("offset", &self.offset)
+            .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,7 @@
 //! Decodes a trace as a stream, in constant memory. Knows the form of a trace,
 //! not its meaning: that is `check.rs`.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufReader, Chain, Cursor, Read};
 use std::path::Path;
@@ -12,9 +13,8 @@ use crate::record::{Kind, MAX_RECORD_LEN, Record};
 /// What a zstd frame begins with.
 const ZSTD_MAGIC: [u8; 4] = 0xfd2f_b528_u32.to_le_bytes();
 
-/// Bytes decoded between two reads of the source. Fits into a second-level cache
-/// together with the decompressor's own buffers.
-const BUFFER_LEN: usize = 128 * 1024;
+/// Bytes read from the source at once. Small enough to be decoded from a near cache.
+const BUFFER_LEN: usize = 64 * 1024;
 
 /// The largest window that a compressed trace may ask the decompressor to keep, as
 /// a power of two: 128 MiB.
@@ -171,7 +171,11 @@ impl<R: Read> Reader<R> {
             return self.pending.take().map_or(Ok(0), Err);
         }
         let before = out.len();
-        while out.len() - before < max {
+        loop {
+            self.read_run(out, max - (out.len() - before));
+            if out.len() - before == max {
+                break;
+            }
             match self.step() {
                 Ok(Some(record)) => out.push(record),
                 Ok(None) => {
@@ -191,8 +195,38 @@ impl<R: Read> Reader<R> {
         Ok(out.len() - before)
     }
 
-    /// Decodes the next record.
+    /// Decodes operations while nothing else is to be considered: not the end of a
+    /// request, of the buffer, or of the header's count, and nothing wrong. What it
+    /// stops at is for `step`.
     #[inline(always)]
+    fn read_run(&mut self, out: &mut Vec<Record>, max: usize) {
+        let slots = self.header.slots;
+        let data = &self.buffer[self.pos..self.end];
+        let most = usize::try_from(self.header.ops - self.ops)
+            .unwrap_or(max)
+            .min(max);
+        let before = out.len();
+        // No more than the buffer can hold, whatever the header says.
+        out.reserve(most.min(data.len() / Kind::Free.encoded_len()));
+        let mut at = 0;
+        // The second condition is what the reservation promises. Said here, it keeps
+        // the code that grows a vector, and its registers, out of the loop.
+        while out.len() - before < most && out.len() < out.capacity() {
+            let Some(bytes) = data[at..].first_chunk::<MAX_RECORD_LEN>() else {
+                break;
+            };
+            let Some((record, len)) = Record::decode_op(bytes, slots) else {
+                break;
+            };
+            out.push(record);
+            at += len;
+        }
+        self.pos += at;
+        self.ops += (out.len() - before) as u64;
+    }
+
+    /// Decodes the next record, whatever it is.
+    #[inline(never)]
     fn step(&mut self) -> Result<Option<Record>, TraceError> {
         if self.end - self.pos < MAX_RECORD_LEN && !self.eof {
             self.refill();
@@ -331,12 +365,31 @@ impl<R: Read> Reader<R> {
     }
 }
 
+impl<R: Read> fmt::Debug for Reader<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("header", &self.header)
+            .field("offset", &self.offset())
+            .finish_non_exhaustive()
+    }
+}
+
 impl<R: Read> Iterator for Reader<R> {
     type Item = Result<Record, TraceError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.done {
             return self.pending.take().map(Err);
+        }
+        // Most of a trace, without the call. It is not complete yet, so an operation is
+        // in its place here.
+        if self.ops < self.header.ops
+            && let Some(bytes) = self.buffer[self.pos..self.end].first_chunk()
+            && let Some((record, len)) = Record::decode_op(bytes, self.header.slots)
+        {
+            self.pos += len;
+            self.ops += 1;
+            return Some(Ok(record));
         }
         let next = self.step().transpose();
         self.done = !matches!(next, Some(Ok(_)));

@@ -214,30 +214,52 @@ impl Record {
 
     /// The record at the start of `bytes`. `None` if there is no such kind.
     /// Bytes behind a short record are not looked at, so they may be padding.
-    #[inline(always)]
     pub(crate) fn decode(bytes: &[u8; MAX_RECORD_LEN]) -> Option<Self> {
-        // Loaded for every kind alike: the kinds of a trace follow no pattern that a
-        // branch predictor could learn, so the fewer steps depend on them the better.
+        let kind = Kind::from_byte(bytes[0])?;
         let hints = Hints::from_byte(bytes[0]);
         let slot = u32_at(bytes, 1);
         let size = u64_at(bytes, 5);
-        Some(match bytes[0] & 0x0f {
-            1 => Self::Alloc { slot, size, hints },
-            2 => Self::Free { slot, hints },
-            3 => Self::Realloc { slot, size, hints },
-            4 => Self::RequestBegin { number: slot },
-            5 => Self::RequestEnd {
+        Some(match kind {
+            Kind::Alloc => Self::Alloc { slot, size, hints },
+            Kind::Free => Self::Free { slot, hints },
+            Kind::Realloc => Self::Realloc { slot, size, hints },
+            Kind::RequestBegin => Self::RequestBegin { number: slot },
+            Kind::RequestEnd => Self::RequestEnd {
                 number: slot,
                 live_blocks: u32_at(bytes, 5),
                 live_bytes: u64_at(bytes, 9),
             },
-            _ => return None,
         })
+    }
+
+    /// The same for an operation within bounds, and its length; `None` for all else.
+    ///
+    /// The kinds of a trace follow no pattern that a processor could predict. So there
+    /// is no branch on them here: all fields are loaded for each kind, and the three
+    /// kinds end up in the same instructions.
+    #[inline(always)]
+    pub(crate) fn decode_op(bytes: &[u8; MAX_RECORD_LEN], slots: u64) -> Option<(Self, usize)> {
+        let kind = bytes[0] & 0x0f;
+        let hints = Hints::from_byte(bytes[0]);
+        let slot = u32_at(bytes, 1);
+        let size = u64_at(bytes, 5);
+        let free = kind == Kind::Free as u8;
+        let op = kind.wrapping_sub(Kind::Alloc as u8) <= Kind::Realloc as u8 - Kind::Alloc as u8;
+        if !op || u64::from(slot) >= slots || (!free & (size > MAX_SIZE)) {
+            return None;
+        }
+        let record = match kind {
+            1 => Self::Alloc { slot, size, hints },
+            2 => Self::Free { slot, hints },
+            _ => Self::Realloc { slot, size, hints },
+        };
+        let len = 5 + 8 * usize::from(!free);
+        Some((record, len))
     }
 
     /// Fails if the slot is not below `slots` or the size above [`MAX_SIZE`];
     /// `offset` is where the record starts.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn check_bounds(&self, slots: u64, offset: u64) -> Result<(), TraceError> {
         let (slot, size) = match *self {
             Self::Alloc { slot, size, .. } | Self::Realloc { slot, size, .. } => (slot, size),

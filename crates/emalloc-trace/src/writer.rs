@@ -1,6 +1,7 @@
 //! Makes a trace. The header comes first but is known last, so the sink must be
 //! able to seek, a compressed one too.
 
+use std::fmt;
 use std::io::{self, Seek, SeekFrom, Write};
 
 use crate::error::TraceError;
@@ -174,6 +175,15 @@ impl<W: Write + Seek> Writer<W> {
         self.buffer.clear();
         let offset = self.offset;
         written.map_err(|source| TraceError::Io { offset, source })
+    }
+}
+
+impl<W: Write + Seek> fmt::Debug for Writer<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer")
+            .field("start", &self.start)
+            .field("offset", &self.offset)
+            .finish_non_exhaustive()
     }
 }
 
