@@ -53,8 +53,6 @@ enum Source<R: Read> {
 pub struct Reader<R: Read> {
     source: Source<R>,
     header: Header,
-    /// `BUFFER_LEN` bytes and room for a record of zeros, so that any start of a
-    /// record, however short, can be decoded as the longest one.
     buffer: Box<[u8]>,
     /// What of the buffer is not decoded yet.
     pos: usize,
@@ -111,7 +109,7 @@ impl<R: Read> Reader<R> {
         let mut reader = Self {
             source,
             header: Header::default(),
-            buffer: vec![0; BUFFER_LEN + MAX_RECORD_LEN].into_boxed_slice(),
+            buffer: vec![0; BUFFER_LEN].into_boxed_slice(),
             pos: 0,
             end: 0,
             base: 0,
@@ -167,62 +165,19 @@ impl<R: Read> Reader<R> {
     /// # Ok::<(), emalloc_trace::TraceError>(())
     /// ```
     pub fn read_batch(&mut self, out: &mut Vec<Record>, max: usize) -> Result<usize, TraceError> {
-        if self.done {
-            return self.pending.take().map_or(Ok(0), Err);
-        }
         let before = out.len();
-        loop {
-            self.read_run(out, max - (out.len() - before));
-            if out.len() - before == max {
-                break;
-            }
-            match self.step() {
-                Ok(Some(record)) => out.push(record),
-                Ok(None) => {
-                    self.done = true;
-                    break;
-                }
-                Err(error) => {
-                    self.done = true;
-                    if out.len() == before {
-                        return Err(error);
-                    }
+        while out.len() - before < max {
+            match self.next() {
+                Some(Ok(record)) => out.push(record),
+                Some(Err(error)) if out.len() > before => {
                     self.pending = Some(error);
                     break;
                 }
+                Some(Err(error)) => return Err(error),
+                None => break,
             }
         }
         Ok(out.len() - before)
-    }
-
-    /// Decodes operations while nothing else is to be considered: not the end of a
-    /// request, of the buffer, or of the header's count, and nothing wrong. What it
-    /// stops at is for `step`.
-    #[inline(always)]
-    fn read_run(&mut self, out: &mut Vec<Record>, max: usize) {
-        let slots = self.header.slots;
-        let data = &self.buffer[self.pos..self.end];
-        let most = usize::try_from(self.header.ops - self.ops)
-            .unwrap_or(max)
-            .min(max);
-        let before = out.len();
-        // No more than the buffer can hold, whatever the header says.
-        out.reserve(most.min(data.len() / Kind::Free.encoded_len()));
-        let mut at = 0;
-        // The second condition is what the reservation promises. Said here, it keeps
-        // the code that grows a vector, and its registers, out of the loop.
-        while out.len() - before < most && out.len() < out.capacity() {
-            let Some(bytes) = data[at..].first_chunk::<MAX_RECORD_LEN>() else {
-                break;
-            };
-            let Some((record, len)) = Record::decode_op(bytes, slots) else {
-                break;
-            };
-            out.push(record);
-            at += len;
-        }
-        self.pos += at;
-        self.ops += (out.len() - before) as u64;
     }
 
     /// Decodes the next record, whatever it is.
@@ -231,36 +186,53 @@ impl<R: Read> Reader<R> {
         if self.end - self.pos < MAX_RECORD_LEN && !self.eof {
             self.refill();
         }
-        let left = self.end - self.pos;
-        let Some(bytes) = self.buffer[self.pos..].first_chunk::<MAX_RECORD_LEN>() else {
-            unreachable!("the buffer has room for a record behind its end");
-        };
-        let Some(record) = Record::decode(bytes) else {
-            return self.no_record();
-        };
-        if record.encoded_len() > left {
-            return self.no_record();
-        }
         let offset = self.offset();
-        record.check_bounds(self.header.slots, offset)?;
-        let (seen, all, count) = match record {
-            Record::RequestBegin { .. } => {
-                if self.complete() {
-                    return self.no_record();
-                }
-                self.pos += record.encoded_len();
-                return Ok(Some(record));
-            }
-            Record::RequestEnd { .. } => {
-                (&mut self.requests, self.header.requests, Count::Requests)
-            }
-            _ => (&mut self.ops, self.header.ops, Count::Ops),
+        let left = &self.buffer[self.pos..self.end];
+        let Some(&found) = left.first() else {
+            return match self.failure.take() {
+                Some(failure) => Err(failure),
+                None => self.at_end(),
+            };
         };
-        if *seen == all {
-            return self.one_too_many(record.kind(), count);
+        if self.complete() {
+            return Err(TraceError::Trailing { offset, found });
         }
-        *seen += 1;
-        self.pos += record.encoded_len();
+        let Some(kind) = Kind::from_byte(found) else {
+            return Err(TraceError::UnknownKind { offset, found });
+        };
+        let len = kind.encoded_len();
+        let Some(encoded) = left.get(..len) else {
+            let found = left.len();
+            let truncated = TraceError::TruncatedRecord {
+                offset,
+                kind,
+                found,
+            };
+            return Err(self.failure.take().unwrap_or(truncated));
+        };
+        let mut bytes = [0; MAX_RECORD_LEN];
+        bytes[..len].copy_from_slice(encoded);
+        let record = Record::decode(kind, &bytes);
+        record.check_bounds(self.header.slots, offset)?;
+        let counted = match kind {
+            Kind::RequestBegin => None,
+            Kind::RequestEnd => Some((&mut self.requests, self.header.requests, Count::Requests)),
+            Kind::Alloc | Kind::Free | Kind::Realloc => {
+                Some((&mut self.ops, self.header.ops, Count::Ops))
+            }
+        };
+        if let Some((seen, header, count)) = counted {
+            if *seen == header {
+                return Err(TraceError::Excess {
+                    offset,
+                    kind,
+                    count,
+                    header,
+                });
+            }
+            *seen += 1;
+        }
+        self.pos += len;
         Ok(Some(record))
     }
 
@@ -269,47 +241,6 @@ impl<R: Read> Reader<R> {
         !self.header.truncated
             && self.ops == self.header.ops
             && self.requests == self.header.requests
-    }
-
-    /// Why there is no record at `pos`.
-    #[cold]
-    #[inline(never)]
-    fn no_record(&mut self) -> Result<Option<Record>, TraceError> {
-        let offset = self.offset();
-        let left = &self.buffer[self.pos..self.end];
-        let kind = left.first().map(|&byte| (byte, Kind::from_byte(byte)));
-        match kind {
-            Some((found, _)) if self.complete() => Err(TraceError::Trailing { offset, found }),
-            Some((found, None)) => Err(TraceError::UnknownKind { offset, found }),
-            // The source may have failed within this record.
-            _ if self.failure.is_some() => self.failure.take().map_or(Ok(None), Err),
-            Some((_, Some(kind))) => Err(TraceError::TruncatedRecord {
-                offset,
-                kind,
-                found: left.len(),
-            }),
-            None => self.at_end(),
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn one_too_many(&self, kind: Kind, count: Count) -> Result<Option<Record>, TraceError> {
-        let offset = self.offset();
-        if self.complete() {
-            let found = self.buffer[self.pos];
-            return Err(TraceError::Trailing { offset, found });
-        }
-        let header = match count {
-            Count::Requests => self.header.requests,
-            _ => self.header.ops,
-        };
-        Err(TraceError::Excess {
-            offset,
-            kind,
-            count,
-            header,
-        })
     }
 
     /// Compares what was read with what the header promised.
@@ -341,17 +272,14 @@ impl<R: Read> Reader<R> {
         self.base += self.pos as u64;
         self.end -= self.pos;
         self.pos = 0;
-        let space = &mut self.buffer[self.end..BUFFER_LEN];
+        let space = &mut self.buffer[self.end..];
         let wanted = space.len();
         let (got, error) = match &mut self.source {
             Source::Plain(source) => fill(source, space),
             Source::Zstd(source) => fill(source, space),
         };
         self.end += got;
-        if got < wanted {
-            self.eof = true;
-            self.buffer[self.end..self.end + MAX_RECORD_LEN].fill(0);
-        }
+        self.eof = got < wanted;
         if let Some(source) = error {
             let offset = self.base + self.end as u64;
             // The decompressor's own errors carry no code of the system.
@@ -377,6 +305,7 @@ impl<R: Read> fmt::Debug for Reader<R> {
 impl<R: Read> Iterator for Reader<R> {
     type Item = Result<Record, TraceError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.done {
             return self.pending.take().map(Err);

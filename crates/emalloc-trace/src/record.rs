@@ -212,14 +212,12 @@ impl Record {
         }
     }
 
-    /// The record at the start of `bytes`. `None` if there is no such kind.
-    /// Bytes behind a short record are not looked at, so they may be padding.
-    pub(crate) fn decode(bytes: &[u8; MAX_RECORD_LEN]) -> Option<Self> {
-        let kind = Kind::from_byte(bytes[0])?;
+    /// The record of this kind that `bytes` begin with; the rest is not looked at.
+    pub(crate) fn decode(kind: Kind, bytes: &[u8; MAX_RECORD_LEN]) -> Self {
         let hints = Hints::from_byte(bytes[0]);
         let slot = u32_at(bytes, 1);
         let size = u64_at(bytes, 5);
-        Some(match kind {
+        match kind {
             Kind::Alloc => Self::Alloc { slot, size, hints },
             Kind::Free => Self::Free { slot, hints },
             Kind::Realloc => Self::Realloc { slot, size, hints },
@@ -229,10 +227,11 @@ impl Record {
                 live_blocks: u32_at(bytes, 5),
                 live_bytes: u64_at(bytes, 9),
             },
-        })
+        }
     }
 
-    /// The same for an operation within bounds, and its length; `None` for all else.
+    /// The operation that `bytes` begin with, and its length. `None` for anything else,
+    /// and for a slot or size that [`Record::check_bounds`] refuses.
     ///
     /// The kinds of a trace follow no pattern that a processor could predict. So there
     /// is no branch on them here: all fields are loaded for each kind, and the three
