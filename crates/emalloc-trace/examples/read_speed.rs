@@ -1,6 +1,6 @@
 //! How long reading takes, per record: `cargo run --release -p emalloc-trace
-//! --example read_speed -- FILE…`. The best of five passes over each file, for
-//! batches, for the iterator, and for batches with the checker.
+//! --example read_speed -- FILE…`. The best of several passes over each file,
+//! for batches, for the iterator, and for batches with the checker.
 
 use std::error::Error;
 use std::hint::black_box;
@@ -8,6 +8,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use emalloc_trace::{Checker, Reader, TraceError};
+
+const PASSES: usize = 10;
 
 fn main() -> Result<(), Box<dyn Error>> {
     for path in std::env::args_os().skip(1) {
@@ -23,11 +25,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Nanoseconds per record of the quickest of five runs of `pass`, which says how
+/// Nanoseconds per record of the quickest of several runs of `pass`, which says how
 /// many records there were.
 fn best(pass: impl Fn() -> Result<usize, TraceError>) -> Result<f64, TraceError> {
     let mut best = f64::INFINITY;
-    for _ in 0..30 {
+    for _ in 0..PASSES {
         let start = Instant::now();
         let records = pass()?;
         best = best.min(start.elapsed().as_nanos() as f64 / records as f64);

@@ -2,11 +2,14 @@
 
 mod common;
 
+use std::cell::Cell;
 use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
+use std::rc::Rc;
 
 use common::*;
 use emalloc_trace::{
-    Checker, Compression, Flags, Hints, OpKind, Reader, Record, Recording, TraceError, Writer,
+    Checker, Compression, Flags, HEADER_LEN, Hints, OpKind, Reader, Record, Recording, TraceError,
+    Writer,
 };
 use proptest::prelude::*;
 
@@ -31,6 +34,27 @@ impl Read for Stutter<'_> {
         let len = buffer.len().min(self.turn % 7 + 1);
         self.bytes.read(&mut buffer[..len])
     }
+}
+
+/// Half a megabyte of records that make sense.
+fn large() -> Vec<Record> {
+    let mut records = vec![begin(1)];
+    let mut live = 0;
+    for n in 0..40_000_u32 {
+        let (slot, size) = (n % 500, u64::from(n));
+        records.push(alloc(slot, size));
+        live += size;
+        if n % 5 == 0 {
+            records.push(realloc(slot, 9));
+            live = live - size + 9;
+        }
+        if n % 500 == 499 {
+            records.push(end(1, 500, live));
+            records.push(begin(1));
+            live = 0;
+        }
+    }
+    records
 }
 
 #[test]
@@ -89,36 +113,63 @@ fn the_bytes_are_those_of_the_format() {
 #[test]
 fn a_trace_larger_than_every_buffer_is_read_through_a_stuttering_source() -> Result<(), TraceError>
 {
-    let mut records = vec![begin(1)];
-    let mut live = 0;
-    for n in 0..40_000_u32 {
-        records.push(alloc(n % 500, u64::from(n)));
-        match n % 5 {
-            0 => {
-                records.push(realloc(n % 500, 9));
-                live += 9;
-            }
-            _ => live += u64::from(n),
-        }
-        if n % 500 == 499 {
-            records.push(end(1, 500, live));
-            records.push(begin(1));
-            live = 0;
-        }
-    }
+    let records = large();
     for way in WAYS {
         let bytes = written(&records, way)?;
         let source = Stutter {
             bytes: &bytes,
             turn: 0,
         };
-        let read = Reader::new(source)?.collect::<Result<Vec<_>, _>>()?;
-        assert_eq!(read.len(), records.len());
+        let mut reader = Reader::new(source)?;
+        let mut offset = HEADER_LEN as u64;
+        for expected in &records {
+            assert_eq!(reader.offset(), offset, "{way:?}");
+            let record = reader.next().expect("there are more records")?;
+            assert_eq!(&record, expected, "{way:?}, byte {offset}");
+            offset += record.encoded_len() as u64;
+        }
+        assert!(reader.next().is_none());
+        assert_eq!(reader.offset(), offset, "{way:?}");
+    }
+    Ok(())
+}
+
+/// A sink that tells how much it has got.
+struct Metered(Cursor<Vec<u8>>, Rc<Cell<usize>>);
+
+impl Write for Metered {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.1.set(self.1.get() + bytes.len());
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Seek for Metered {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.0.seek(to)
+    }
+}
+
+#[test]
+fn the_writer_does_not_hold_the_trace_back() -> Result<(), TraceError> {
+    let got = Rc::new(Cell::new(0));
+    let sink = Metered(Cursor::new(Vec::new()), Rc::clone(&got));
+    let mut writer = Writer::new(sink, Flags::EMPTY, Compression::None)?;
+    let mut length = HEADER_LEN;
+    for record in large() {
+        writer.write(&record)?;
+        length += record.encoded_len();
         assert!(
-            read == records,
-            "{way:?}: other records than those that were written"
+            length - got.get() <= 64 * 1024,
+            "{length} bytes, {} written",
+            got.get()
         );
     }
+    assert!(length > 4 * 64 * 1024);
     Ok(())
 }
 
