@@ -97,8 +97,8 @@ struct Tally {
     skipped: Cell<usize>,
 }
 
-/// Runs the suite on the storages that `make` sets up, one for each part, holding `max_bytes` at once
-/// at most ([`ALL_BYTES`] for all it can do).
+/// Runs the suite on the storages that `make` sets up, two for each part, each holding
+/// `max_bytes` at once at most ([`ALL_BYTES`] for all it can do).
 ///
 /// It stops at the first thing that is wrong, without giving back what it holds then. A storage whose
 /// promise about its memory is false (say, memory that is not there) can still crash the program.
@@ -138,29 +138,38 @@ fn run_part<S: Storage>(
     max_bytes: usize,
     make: &impl Fn() -> Result<S, StorageError>,
 ) -> Result<(), Failure> {
-    let storage = make().map_err(|error| Failure {
-        part,
-        rule: "the storage can be set up",
-        size: 0,
-        align: 0,
-        error: Some(error),
-    })?;
-    let run = Run::new(part, &storage, tally, max_bytes);
+    let fresh = || {
+        make().map_err(|error| Failure {
+            part,
+            rule: "the storage can be set up",
+            size: 0,
+            align: 0,
+            error: Some(error),
+        })
+    };
+    let mut places = [fresh()?, fresh()?];
+    let run = Run::new(part, &places[0], tally, max_bytes);
+    let capabilities = run.capabilities();
     run.ensure(
-        run.capabilities().granularity.is_power_of_two(),
+        capabilities.granularity.is_power_of_two(),
         "the granularity is a power of two",
     )?;
     match check {
         Check::Still(check) => check(&run),
         Check::Moving(first, then) => {
             let pieces = first(&run)?;
-            // What was granted must not depend on where the storage's value lies.
-            let mut places = [Some(storage), None];
+            let other = Run::new(part, &places[1], tally, max_bytes).with_salt(0x5A17);
+            let pieces_of_other = first(&other)?;
+            // What was granted must not depend on where the value lies: the two change places.
             places.swap(0, 1);
-            match core::hint::black_box(&places) {
-                [_, Some(moved)] => then(&Run::new(part, moved, tally, max_bytes), pieces),
-                _ => Ok(()),
-            }
+            let [other, moved] = core::hint::black_box(&places);
+            then(&Run::new(part, moved, tally, max_bytes), pieces)?;
+            then(&Run::new(part, other, tally, max_bytes), pieces_of_other)
         }
-    }
+    }?;
+    let run = Run::new(part, &places[0], tally, max_bytes);
+    run.ensure(
+        run.capabilities() == capabilities,
+        "the capabilities never change",
+    )
 }

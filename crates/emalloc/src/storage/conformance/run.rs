@@ -13,6 +13,7 @@ pub(super) struct Run<'a> {
     pub(super) storage: &'a dyn Storage,
     tally: &'a Tally,
     pub(super) max_bytes: usize,
+    salt: usize,
 }
 
 impl<'a> Run<'a> {
@@ -27,7 +28,14 @@ impl<'a> Run<'a> {
             storage,
             tally,
             max_bytes,
+            salt: 0,
         }
+    }
+
+    /// With other marks than another run.
+    pub(super) fn with_salt(mut self, salt: usize) -> Self {
+        self.salt = salt;
+        self
     }
 
     pub(super) fn capabilities(&self) -> Capabilities {
@@ -99,7 +107,7 @@ impl<'a> Run<'a> {
             start: grant.start,
             size,
             align,
-            seed,
+            seed: seed ^ self.salt,
         };
         self.tally.served.set(self.tally.served.get() + 1);
         let address = grant.start.addr().get();

@@ -1,0 +1,122 @@
+//! Every storage that is here, and wrappers several deep, through the public suite.
+
+use emalloc::storage::conformance::{self, ALL_BYTES};
+use emalloc::storage::{
+    Budget, Cached, Counting, Failing, Fixed, MALLOC, Storage, StorageError, registry,
+};
+use std::time::Duration;
+
+const MIB: usize = 1 << 20;
+
+#[track_caller]
+fn passes<S: Storage>(make: impl Fn() -> Result<S, StorageError>) {
+    let report = conformance::run(ALL_BYTES, make);
+    assert!(report.passed(), "{report}");
+    // The fewest grants that a run within all bytes allowed can make: nothing was skipped for room.
+    assert!(report.served > 100, "{report}");
+}
+
+fn open(entry: &registry::Entry) -> Result<registry::AnyStorage, StorageError> {
+    (entry.open)()
+}
+
+#[test]
+fn every_storage_of_the_registry() {
+    for entry in registry::entries() {
+        println!("{}", entry.name);
+        passes(|| open(entry));
+    }
+}
+
+#[test]
+fn every_storage_of_the_registry_in_every_wrapper() {
+    for entry in registry::entries() {
+        println!("{}", entry.name);
+        passes(|| Ok(Cached::new(open(entry)?)));
+        passes(|| Ok(Budget::new(open(entry)?, None)));
+        passes(|| Ok(Budget::new(open(entry)?, Some(48 * MIB))));
+        passes(|| Ok(Counting::new(open(entry)?)));
+        passes(|| Ok(Failing::new(open(entry)?)));
+    }
+}
+
+#[test]
+fn wrappers_several_deep() {
+    for entry in registry::entries() {
+        println!("{}", entry.name);
+        passes(|| {
+            let cached = Cached::new(Counting::new(open(entry)?)).with_limit(4 * MIB);
+            let tenant = Budget::new(cached, Some(64 * MIB));
+            Ok(Budget::new(Failing::new(tenant), Some(48 * MIB)))
+        });
+        passes(|| {
+            let budget = Budget::new(Budget::new(open(entry)?, Some(48 * MIB)), None);
+            Ok(Cached::new(Cached::new(budget).with_limit(2 * MIB)).with_interval(Duration::ZERO))
+        });
+    }
+}
+
+#[cfg(feature = "std")]
+#[test]
+fn behind_pointers() {
+    use std::sync::Arc;
+    passes(|| Ok(&MALLOC));
+    passes(|| Ok(&MALLOC as &'static (dyn Storage + Sync)));
+    passes(|| Ok(Arc::new(Cached::new(MALLOC))));
+    passes(|| Ok(Box::new(Cached::new(MALLOC)) as Box<dyn Storage>));
+    passes(|| Ok(Arc::new(Cached::new(MALLOC)) as Arc<dyn Storage + Send + Sync>));
+}
+
+#[test]
+fn fixed_as_far_as_its_buffer_goes() {
+    for bytes in [512 << 10, MIB, 4 * MIB] {
+        let report = conformance::run(ALL_BYTES, || Fixed::with_capacity(bytes));
+        assert!(report.passed(), "{bytes}: {report}");
+        assert!(report.skipped > 0, "{bytes}: {report}");
+    }
+    passes(|| Fixed::with_capacity(16 * MIB));
+    passes(|| {
+        Ok(Cached::new(Budget::new(
+            Fixed::with_capacity(64 * MIB)?,
+            None,
+        )))
+    });
+}
+
+#[test]
+fn a_refusal_now_and_then_is_no_fault() {
+    for n in (1..60).step_by(4) {
+        let report = conformance::run(ALL_BYTES, || {
+            let storage = Failing::new(MALLOC);
+            storage.fail_at(n);
+            Ok(storage)
+        });
+        // Not to be able to hold two grants is one: nothing could be compared.
+        let starved = report
+            .failure
+            .is_some_and(|failure| failure.rule == "two grants can be had at once");
+        // `malloc` says that it cannot resize: it must say so in the answer too.
+        let other_error = report
+            .failure
+            .is_some_and(|failure| failure.rule.contains("answered with Unsupported"));
+        assert!(report.passed() || starved || other_error, "{n}: {report}");
+    }
+}
+
+#[test]
+fn little_room_is_no_verdict() {
+    let report = conformance::run(4 << 10, || Ok(MALLOC));
+    assert!(!report.passed(), "{report}");
+    let report = conformance::run(ALL_BYTES, || Fixed::with_capacity(4 << 10));
+    assert!(!report.passed(), "{report}");
+}
+
+#[test]
+fn a_storage_that_cannot_be_set_up_fails() {
+    let report = conformance::run(ALL_BYTES, || Err::<Fixed, _>(StorageError::System(2)));
+    let failure = report.failure.unwrap();
+    assert_eq!(
+        failure.to_string(),
+        "identity: the storage can be set up: the system refused (error 2)"
+    );
+}
