@@ -41,6 +41,10 @@ step() {
     ) >"$log" 2>&1 </dev/null
     rc=$?
     set -e
+    if [ "$rc" -eq 0 ] && ran_no_test "$log"; then
+        echo "no test ran" >>"$log"
+        rc=1
+    fi
     if [ "$rc" -eq 0 ]; then
         printf 'ok    %-20s %4ds\n' "$name" $((SECONDS - from))
     else
@@ -50,6 +54,9 @@ step() {
     sed -n 's/^test result/      &/p' "$log"
     [ "$rc" -eq 0 ] || tail -n 40 "$log" | sed 's/^/    | /'
 }
+
+# ran_no_test LOG: cargo reported test results, and not one test among them.
+ran_no_test() { grep -q '^test result' "$1" && ! grep -qE '^test result.* [1-9][0-9]* (passed|failed)' "$1"; }
 
 # need NAME COMMAND...: a step without which the rest makes no sense.
 need() {
