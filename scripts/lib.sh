@@ -60,8 +60,11 @@ ran_no_test() { grep -q '^test result' "$1" && ! grep -qE '^test result.* [1-9][
 
 # need NAME COMMAND...: a step without which the rest makes no sense.
 need() {
+    local before=$FAILED
+    FAILED=0
     step "$@"
     [ "$FAILED" -eq 0 ] || check_end
+    FAILED=$before
 }
 
 # is_root: packages can be installed.
