@@ -52,7 +52,7 @@ step() {
         FAILED=1
     fi
     sed -n 's/^test result/      &/p' "$log"
-    [ "$rc" -eq 0 ] || tail -n 40 "$log" | sed 's/^/    | /'
+    [ "$rc" -eq 0 ] || tail -n 60 "$log" | sed 's/^/    | /'
 }
 
 # ran_no_test LOG: cargo reported test results, and not one test among them.
@@ -169,5 +169,5 @@ build_std_test() {
     # source lies without putting it into the compiler's own folder.
     RUSTC_BOOTSTRAP=1 __CARGO_TESTS_ONLY_SRC_ROOT="$WORK/std/library" CARGO_TARGET_DIR="$WORK/target-$name" \
         "${CARGO:-cargo}" test --locked -Zbuild-std=std,panic_unwind,test --target "$target" \
-        --package emalloc --lib --tests --all-features "$@"
+        --package emalloc --lib --tests --all-features --no-fail-fast "$@"
 }

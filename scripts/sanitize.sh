@@ -31,7 +31,7 @@ export TSAN_OPTIONS=allocator_may_return_null=1
 # prebuilt NAME: with rustup's own standard library. `--target` keeps build scripts as they are.
 prebuilt() {
     RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=$1" CARGO_TARGET_DIR="$WORK/target-$1" \
-        cargo test --locked --target "$HOST" --package emalloc --lib --tests --all-features
+        cargo test --locked --target "$HOST" --package emalloc --lib --tests --all-features --no-fail-fast
 }
 
 address() { prebuilt address; }
