@@ -16,7 +16,7 @@ EOT
 }
 
 installed() {
-    cargo deny --version || CARGO_TARGET_DIR="$WORK/target-cargo-deny" cargo install --locked cargo-deny
+    cargo deny --version || cargo install --locked cargo-deny
 }
 
 work=
