@@ -156,11 +156,11 @@ std_from_debian_compiler() {
 # std_is_debians: `std_source` had to take Debian's compiler.
 std_is_debians() { [ -e "$WORK/std/toolchain" ]; }
 
-# build_std_test TARGET NAME CARGO-ARGS...: tests of the library with the standard library
-# built from source, in a target folder called NAME.
-build_std_test() {
-    local target=$1 name=$2
-    shift 2
+# build_std COMMAND TARGET NAME CARGO-ARGS...: `cargo COMMAND` on the library and its tests with the
+# standard library built from source, in a target folder called NAME.
+build_std() {
+    local command=$1 target=$2 name=$3
+    shift 3
     if std_is_debians; then
         # shellcheck disable=SC1091
         set -a && . "$WORK/std/toolchain" && set +a
@@ -168,6 +168,6 @@ build_std_test() {
     # RUSTC_BOOTSTRAP lets a stable compiler take -Z; the other one tells cargo where std's
     # source lies without putting it into the compiler's own folder.
     RUSTC_BOOTSTRAP=1 __CARGO_TESTS_ONLY_SRC_ROOT="$WORK/std/library" CARGO_TARGET_DIR="$WORK/target-$name" \
-        "${CARGO:-cargo}" test --locked -Zbuild-std=std,panic_unwind,test --target "$target" \
-        --package emalloc --lib --tests --all-features --no-fail-fast "$@"
+        "${CARGO:-cargo}" "$command" --locked -Zbuild-std=std,panic_unwind,test --target "$target" \
+        --package emalloc --lib --tests --all-features "$@"
 }

@@ -46,7 +46,7 @@ thread() {
         return 1
     fi
     export PROPTEST_CASES=${PROPTEST_CASES:-64}
-    RUSTFLAGS="-Zsanitizer=thread" build_std_test "$HOST" thread
+    RUSTFLAGS="-Zsanitizer=thread" build_std test "$HOST" thread --no-fail-fast
 }
 
 work=
