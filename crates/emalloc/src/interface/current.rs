@@ -8,7 +8,7 @@ use std::boxed::Box;
 use std::sync::OnceLock;
 use std::thread_local;
 
-use super::settings::Settings;
+use super::settings::{Settings, SettingsError};
 use crate::heap::{Heap, say};
 use crate::sys;
 
@@ -37,8 +37,13 @@ impl Drop for OwnHeap {
 
 /// The environment's settings, read once per process.
 fn settings() -> &'static Settings {
-    static SETTINGS: OnceLock<Settings> = OnceLock::new();
-    SETTINGS.get_or_init(|| Settings::from_env().unwrap_or_else(|error| refuse_to_start(&error)))
+    static SETTINGS: OnceLock<Result<Settings, SettingsError>> = OnceLock::new();
+    // Refused out here: destructors that run while the process ends may come by once more, and must not wait for a
+    // reading that never ends.
+    match SETTINGS.get_or_init(Settings::from_env) {
+        Ok(settings) => settings,
+        Err(error) => refuse_to_start(error),
+    }
 }
 
 /// The current heap; `None` if `USE_ZEND_ALLOC=0` says that there is none.

@@ -123,6 +123,16 @@ pub unsafe fn efree(block: *mut u8) {
     }
 }
 
+/// The system's realloc. Size 0, which frees the block on some systems and answers null then, keeps one here as
+/// with a heap: a null must mean that the old block is still there.
+///
+/// # Safety
+/// `block` is null or came from the system's malloc; it is used no more unless null is answered.
+unsafe fn system_realloc(block: *mut u8, size: usize) -> *mut u8 {
+    // SAFETY: the same promise.
+    unsafe { sys::realloc(block, size.max(1)) }
+}
+
 /// Makes a block hold `size` bytes; null allocates one, and size 0 keeps one. (`erealloc`)
 ///
 /// A refusal goes to the heap's handler.
@@ -139,7 +149,7 @@ pub unsafe fn erealloc(block: *mut u8, size: usize) -> *mut u8 {
         // SAFETY: the caller's promise.
         Some(heap) => unsafe { heap.resize(old, size) }.as_ptr(),
         // SAFETY: without a heap, blocks come from the system's malloc.
-        None => unsafe { sys::realloc(block, size) },
+        None => unsafe { system_realloc(block, size) },
     }
 }
 
@@ -174,7 +184,7 @@ pub unsafe fn erealloc_recoverable(block: *mut u8, size: usize) -> *mut u8 {
     match heap() {
         Some(heap) => resize(heap).map_or(ptr::null_mut(), NonNull::as_ptr),
         // SAFETY: without a heap, blocks come from the system's malloc; null is as good.
-        None => unsafe { sys::realloc(block, size) },
+        None => unsafe { system_realloc(block, size) },
     }
 }
 

@@ -98,7 +98,15 @@ impl fmt::Display for SettingsError {
     }
 }
 
-impl core::error::Error for SettingsError {}
+impl core::error::Error for SettingsError {
+    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
+        match self {
+            Self::Storage { error, .. } => Some(error),
+            Self::Heap(error) => Some(error),
+            _ => None,
+        }
+    }
+}
 
 const SIZE: &str = "a size in bytes, such as 262144 or 256K";
 const LIMIT: &str = "a size in bytes, such as 64M, or 'unlimited'";
@@ -308,5 +316,5 @@ fn zend_size(variable: &'static str, text: String) -> Result<u64, SettingsError>
     };
     // A negative number is no power of two, nor any other size.
     let number = u64::try_from(number).unwrap_or(u64::MAX);
-    Ok(number.checked_mul(1 << shift).unwrap_or(u64::MAX))
+    Ok(number.saturating_mul(1 << shift))
 }

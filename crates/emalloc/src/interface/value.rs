@@ -3,7 +3,7 @@
 
 use core::alloc::Layout;
 use core::fmt;
-use core::mem::forget;
+use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
 use core::ptr::{self, NonNull};
 
@@ -142,19 +142,20 @@ pub struct HeapBox<'h, T> {
 impl<'h, T> HeapBox<'h, T> {
     /// Takes the value out and frees its block.
     pub fn into_inner(self) -> T {
-        // SAFETY: the box owns the value, and forgets it below.
-        let value = unsafe { self.value.read() };
-        self.free_block();
-        forget(self);
+        // Held back first: the handler may unwind out of the free, and the value must not be dropped twice then.
+        let this = ManuallyDrop::new(self);
+        // SAFETY: the box owned the value, and will not drop it.
+        let value = unsafe { this.value.read() };
+        this.free_block();
         value
     }
 
     /// Gives up the block and the destructor: the value stays until the heap is reset or dropped.
     pub fn leak(self) -> &'h mut T {
-        let value = self.value;
-        forget(self);
+        let this = ManuallyDrop::new(self);
+        let mut value = this.value;
         // SAFETY: the box owned the value; now nothing frees it before the heap ends, which `'h` holds back.
-        unsafe { &mut *value.as_ptr() }
+        unsafe { value.as_mut() }
     }
 
     fn free_block(&self) {
