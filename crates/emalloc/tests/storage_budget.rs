@@ -216,11 +216,21 @@ fn threads_never_hold_more_than_the_tenant_may() {
     assert_eq!(counting.counts().live_bytes, 0);
 }
 
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_limit_that_moves_under_threads_holds_from_the_moment_it_is_set() {
     let budget = Budget::new(MALLOC, Some(8 * UNIT));
     let done = AtomicBool::new(false);
     let lowered = std::thread::scope(|scope| {
+        // Also when an assertion below fails, else the threads would never end.
+        let _stop = StopOnDrop(&done);
         for _ in 0..3 {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
@@ -243,7 +253,6 @@ fn a_limit_that_moves_under_threads_holds_from_the_moment_it_is_set() {
                 Err(error) => assert_eq!(error.limit, limit),
             }
         }
-        done.store(true, Ordering::Relaxed);
         lowered
     });
     assert!(lowered > 0);
