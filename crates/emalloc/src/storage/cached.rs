@@ -272,3 +272,30 @@ unsafe impl<S: Storage> Storage for Cached<S> {
         given + self.inner.trim()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::{Counting, MALLOC};
+
+    #[test]
+    fn whoever_finds_somebody_inside_goes_around() {
+        const SIZE: usize = 64 << 10;
+        let storage = Cached::new(Counting::new(MALLOC));
+        let grants = [0; 2].map(|_| storage.allocate(SIZE, SIZE).unwrap());
+        // SAFETY: granted above.
+        unsafe { storage.free(grants[0].start, SIZE, SIZE) };
+        let inside = storage.kept.try_enter(1).unwrap();
+        let third = storage.allocate(SIZE, SIZE).unwrap();
+        assert_ne!(third.start, grants[0].start);
+        for start in [third.start, grants[1].start] {
+            // SAFETY: granted above.
+            unsafe { storage.free(start, SIZE, SIZE) };
+        }
+        assert_eq!(storage.trim(), 0);
+        drop(inside);
+        assert_eq!(storage.inner().counts().freed, 2);
+        assert_eq!(storage.trim(), SIZE);
+        assert_eq!(storage.inner().counts().live_grants, 0);
+    }
+}

@@ -223,3 +223,30 @@ unsafe impl Storage for Fixed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_free_that_finds_somebody_inside_is_taken_in_by_the_next() {
+        let storage = Fixed::with_capacity(4 * GRAIN).unwrap();
+        let first = storage.allocate(GRAIN, GRAIN).unwrap();
+        let second = storage.allocate(3 * GRAIN, GRAIN).unwrap();
+        {
+            let _inside = storage.runs.try_enter(1).unwrap();
+            // SAFETY: granted above.
+            unsafe { storage.free(first.start, GRAIN, GRAIN) };
+            // SAFETY: granted above; what is cut off is used no more.
+            unsafe { storage.resize(second.start, 3 * GRAIN, GRAIN, GRAIN) }.unwrap();
+            // What cannot wait is refused, and changes nothing.
+            // SAFETY: the grant with its new size.
+            let grown = unsafe { storage.resize(second.start, GRAIN, 2 * GRAIN, GRAIN) };
+            assert_eq!(grown, Err(StorageError::Unsupported));
+            assert!(storage.allocate(GRAIN, GRAIN).is_err());
+        }
+        // SAFETY: the grant with its new size.
+        unsafe { storage.free(second.start, GRAIN, GRAIN) };
+        assert!(storage.allocate(4 * GRAIN, GRAIN).is_ok());
+    }
+}
