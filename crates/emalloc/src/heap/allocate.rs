@@ -21,10 +21,10 @@ impl State {
     /// Null if it is refused; `refusal` says why.
     #[inline(always)]
     pub fn allocate(&self, size: usize) -> *mut u8 {
-        if size > self.fast_max.get() {
+        if size >= self.fast_end.get() {
             return self.allocate_slow(size);
         }
-        // SAFETY: `fast_max` is at most SMALL_MAX, and the table covers every size up to that.
+        // SAFETY: `fast_end` is at most one beyond SMALL_MAX, and the table covers every size up to that.
         let class = usize::from(unsafe { *CLASS_OF.get_unchecked(size.div_ceil(8)) });
         // SAFETY: the table holds classes, and there is a list for each class.
         let list = unsafe { self.lists.get_unchecked(class) };

@@ -239,7 +239,7 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
             lists: [const { Cell::new(ptr::null_mut()) }; _],
             usage: Cell::new(0),
             peak: Cell::new(0),
-            fast_max: Cell::new(if options.checked { 0 } else { SMALL_MAX }),
+            fast_end: Cell::new(if options.checked { 0 } else { SMALL_MAX + 1 }),
             geometry,
             fresh: array::from_fn(|_| Fresh {
                 next: Cell::new(ptr::null_mut()),

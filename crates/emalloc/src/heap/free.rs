@@ -26,7 +26,7 @@ impl State {
     /// As [`Heap::free`].
     #[inline(always)]
     pub unsafe fn free(&self, block: NonNull<u8>) -> Result<(), Fault> {
-        if self.fast_max.get() == 0 {
+        if self.fast_end.get() == 0 {
             return self.free_slow(block);
         }
         let address = block.addr().get();
@@ -56,10 +56,10 @@ impl State {
     ) -> Result<(), Fault> {
         // Up to a page this is what `allocate_aligned` did; beyond, the sum is larger than any class.
         let rounded = size.max(1).wrapping_add(align - 1) & !(align - 1);
-        if rounded > self.fast_max.get() || align > PAGE {
+        if rounded >= self.fast_end.get() || align > PAGE {
             return self.free_sized_slow(block, size, align);
         }
-        // SAFETY: `fast_max` is at most SMALL_MAX, and the table covers every size up to that.
+        // SAFETY: `fast_end` is at most one beyond SMALL_MAX, and the table covers every size up to that.
         let class = usize::from(unsafe { *CLASS_OF.get_unchecked(rounded.div_ceil(8)) });
         self.free_small(class, block)
     }

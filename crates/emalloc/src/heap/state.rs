@@ -35,8 +35,8 @@ pub(super) struct State {
     /// Bytes in blocks, as rounded to classes, pages and grants.
     pub usage: Cell<usize>,
     pub peak: Cell<usize>,
-    /// Requests up to this size may take the fast path: `SMALL_MAX`, or 0 in checked mode or while walking.
-    pub fast_max: Cell<usize>,
+    /// Requests below this size may take the fast path: one beyond `SMALL_MAX`, or 0 in checked mode or while walking.
+    pub fast_end: Cell<usize>,
     pub geometry: Geometry,
 
     pub fresh: [Fresh; CLASSES],

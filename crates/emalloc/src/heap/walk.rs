@@ -131,7 +131,7 @@ impl<'a> Walking<'a> {
         if state.walking.replace(true) {
             return None;
         }
-        state.fast_max.set(0);
+        state.fast_end.set(0);
         state.sort_lists();
         Some(Self(state))
     }
@@ -141,10 +141,10 @@ impl Drop for Walking<'_> {
     fn drop(&mut self) {
         self.0.unsort_lists();
         self.0.walking.set(false);
-        self.0.fast_max.set(if self.0.geometry.checked() {
+        self.0.fast_end.set(if self.0.geometry.checked() {
             0
         } else {
-            SMALL_MAX
+            SMALL_MAX + 1
         });
     }
 }

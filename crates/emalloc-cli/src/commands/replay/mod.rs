@@ -1,0 +1,59 @@
+//! `emalloc replay`: runs recorded programs. Each file here owns a part of the way: `stack` the storages,
+//! `batch` the decoding, `execute` and `contents` the operations, `play` one trace, `failure` what can end
+//! it, `report` the answer, `progress` the waiting.
+
+mod batch;
+mod contents;
+mod execute;
+mod failure;
+mod play;
+mod progress;
+mod report;
+mod stack;
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use crate::args::ReplayArgs;
+use crate::exit::Exit;
+use failure::Failure;
+use play::Outcome;
+use progress::Progress;
+
+/// A trace and how its replay went.
+struct Replayed<'a> {
+    file: &'a Path,
+    result: Result<Outcome, Failure>,
+}
+
+/// Replays all files and writes the answer.
+pub fn run(args: &ReplayArgs, out: &mut dyn Write) -> io::Result<Exit> {
+    let mut exit = Exit::Fine;
+    let mut replayed = Vec::with_capacity(args.files.len());
+    for file in &args.files {
+        let mut progress = Progress::new(&report::name(file));
+        let result = open(file)
+            .map_err(Failure::Open)
+            .and_then(|source| play::play(args, source, &mut progress));
+        drop(progress);
+        if let Err(failure) = &result {
+            eprintln!("emalloc: {}: {failure}", file.display());
+            exit = exit.max(failure.exit());
+        }
+        replayed.push(Replayed { file, result });
+    }
+    if args.json {
+        report::json(args, &replayed, out)?;
+    } else {
+        report::text(args, &replayed, out)?;
+    }
+    Ok(exit)
+}
+
+fn open(file: &Path) -> io::Result<Box<dyn Read>> {
+    if file == Path::new("-") {
+        return Ok(Box::new(io::stdin().lock()));
+    }
+    Ok(Box::new(File::open(file)?))
+}
