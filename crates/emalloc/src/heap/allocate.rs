@@ -21,7 +21,8 @@ impl State {
     /// Null if it is refused; `refusal` says why.
     #[inline(always)]
     pub fn allocate(&self, size: usize) -> *mut u8 {
-        if size > self.fast_max.get() {
+        // Size 0 goes the slow way, too: it must not pass where `fast_max` 0 keeps everybody out.
+        if size.wrapping_sub(1) >= self.fast_max.get() {
             return self.allocate_slow(size);
         }
         // SAFETY: `fast_max` is at most SMALL_MAX, and the table covers every size up to that.
