@@ -285,11 +285,28 @@ impl Heap {
     #[track_caller]
     pub unsafe fn free_sized(&self, block: NonNull<u8>, layout: core::alloc::Layout) {
         // SAFETY: the same promise.
-        if let Err(fault) = unsafe {
+        if let Err(fault) = unsafe { self.try_free_sized(block, layout) } {
+            self.report_fault(&fault);
+        }
+    }
+
+    /// As [`free_sized`](Self::free_sized), but answers what was wrong instead of telling the handler.
+    ///
+    /// # Errors
+    /// What was wrong with the pointer or the size; nothing was freed.
+    ///
+    /// # Safety
+    /// As [`free_sized`](Self::free_sized).
+    #[inline]
+    pub unsafe fn try_free_sized(
+        &self,
+        block: NonNull<u8>,
+        layout: core::alloc::Layout,
+    ) -> Result<(), Fault> {
+        // SAFETY: the same promise.
+        unsafe {
             self.state()
                 .free_sized(block, layout.size(), layout.align())
-        } {
-            self.report_fault(&fault);
         }
     }
 
@@ -325,11 +342,16 @@ impl Heap {
             .is_some()
     }
 
+    /// Tells the handler of a wrong pointer that the caller's caller gave.
     #[cold]
     #[track_caller]
     pub(crate) fn report_fault(&self, fault: &Fault) {
-        self.state()
-            .handler()
-            .fault(self, fault, Location::caller());
+        self.report_fault_at(fault, Location::caller());
+    }
+
+    /// Tells the handler of a wrong pointer that was given at `at`.
+    #[cold]
+    pub(crate) fn report_fault_at(&self, fault: &Fault, at: &Location<'_>) {
+        self.state().handler().fault(self, fault, at);
     }
 }

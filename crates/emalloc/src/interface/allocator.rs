@@ -4,6 +4,7 @@
 //! would leave it dangling.
 
 use core::alloc::Layout;
+use core::panic::Location;
 use core::ptr::NonNull;
 
 use super::sited::Sited;
@@ -49,8 +50,20 @@ unsafe fn resize(
     Some(slice(block, new))
 }
 
+/// Frees a block; a wrong one is reported as given at `at`.
+///
+/// # Safety
+/// As `Allocator::deallocate`.
+#[inline]
+unsafe fn deallocate(heap: &Heap, block: NonNull<u8>, layout: Layout, at: &Location<'_>) {
+    // SAFETY: the caller's promise: a live block of this heap that was last asked for with this layout.
+    if let Err(fault) = unsafe { heap.try_free_sized(block, layout) } {
+        heap.report_fault_at(&fault, at);
+    }
+}
+
 macro_rules! implement {
-    ($api:ident, $this:ident, $type:ty, $heap:expr) => {
+    ($api:ident, $this:ident, $type:ty, $heap:expr, $at:expr) => {
         // SAFETY: blocks stay until they are freed or the heap is reset or dropped, which needs it mutably or
         // owned, so not while this borrows it; copies of this are the same heap.
         unsafe impl $api::alloc::Allocator for $type {
@@ -70,8 +83,8 @@ macro_rules! implement {
             #[inline]
             unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
                 let $this = self;
-                // SAFETY: the caller's promise: a live block of this heap that was last asked for with this layout.
-                unsafe { $heap.free_sized(block, layout) };
+                // SAFETY: the caller's promise.
+                unsafe { deallocate($heap, block, layout, $at) };
             }
             #[inline]
             unsafe fn grow(
@@ -109,8 +122,9 @@ macro_rules! implement {
         }
     };
     ($api:ident) => {
-        implement!($api, this, &Heap, this);
-        implement!($api, this, Sited<'_>, this.heap());
+        // Containers say nothing of who called them, so a plain reference knows no better place than this.
+        implement!($api, this, &Heap, this, Location::caller());
+        implement!($api, this, Sited<'_>, this.heap(), this.location());
     };
 }
 
