@@ -123,7 +123,8 @@ impl State {
         let mut pages = 0;
         for segment in self.page_segment_list() {
             // Giving a run back joins it with its neighbours and may end the segment, so each search
-            // begins anew behind the last run given back.
+            // begins anew behind the last run given back, and behind the free one that it was joined with:
+            // inside that, nothing says any more where runs begin.
             let mut index = 0;
             while let Some(run) = self.empty_run(segment, index) {
                 let class = usize::from(run.byte);
@@ -133,6 +134,11 @@ impl State {
                 self.run_counts[class].set(self.run_counts[class].get() - 1);
                 pages += run.pages;
                 index = run.first.index + run.pages;
+                if let Some(next) = self.runs_from(segment, index).next()
+                    && next.byte == page::FREE
+                {
+                    index += next.pages;
+                }
                 let emptied = segment.header().free_pages.get() as usize + run.pages;
                 let whole =
                     emptied + segment.header().header_pages.get() as usize == self.geometry.pages;
