@@ -26,15 +26,16 @@ impl State {
     fn may_hold(&self, more: usize, requested: usize) -> Result<(), AllocError> {
         let held = self.held.get();
         let after = held.saturating_add(more);
-        if let Limit::Bytes(soft) = self.soft_limit.get() {
-            if after > soft && self.soft_armed.replace(false) {
-                let event = SoftLimitEvent {
-                    limit: soft,
-                    held,
-                    requested: more,
-                };
-                self.as_heap(|heap| self.handler().soft_limit(heap, &event));
-            }
+        if let Limit::Bytes(soft) = self.soft_limit.get()
+            && after > soft
+            && self.soft_armed.replace(false)
+        {
+            let event = SoftLimitEvent {
+                limit: soft,
+                held,
+                requested: more,
+            };
+            self.as_heap(|heap| self.handler().soft_limit(heap, &event));
         }
         match self.limit.get() {
             Limit::Bytes(limit) if self.held.get().saturating_add(more) > limit => {
@@ -100,10 +101,10 @@ impl State {
     fn count_released(&self, size: usize) {
         let held = self.held.get() - size;
         self.held.set(held);
-        if let Limit::Bytes(soft) = self.soft_limit.get() {
-            if held <= soft {
-                self.soft_armed.set(true);
-            }
+        if let Limit::Bytes(soft) = self.soft_limit.get()
+            && held <= soft
+        {
+            self.soft_armed.set(true);
         }
     }
 

@@ -202,13 +202,13 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
                 needed,
             });
         }
-        if let Limit::Bytes(limit) = options.limit {
-            if limit < size {
-                return Err(HeapError::LimitTooLow {
-                    limit,
-                    needed: size,
-                });
-            }
+        if let Limit::Bytes(limit) = options.limit
+            && limit < size
+        {
+            return Err(HeapError::LimitTooLow {
+                limit,
+                needed: size,
+            });
         }
         let grant = self
             .storage

@@ -42,10 +42,13 @@ impl State {
         let fits_segment = pages <= self.geometry.longest_run();
         match place {
             Place::Small { class: old } if class == Some(old) => return block.as_ptr(),
-            Place::Large { run, pages: old } if class.is_none() && aligned && fits_segment => {
-                if self.resize_large(run, old, pages) {
-                    return block.as_ptr();
-                }
+            Place::Large { run, pages: old }
+                if class.is_none()
+                    && aligned
+                    && fits_segment
+                    && self.resize_large(run, old, pages) =>
+            {
+                return block.as_ptr();
             }
             Place::Huge { segment } if aligned && !fits_segment => {
                 let resized = self.resize_huge(segment, rounded, align);
@@ -61,14 +64,15 @@ impl State {
             _ => {}
         }
         let moved = self.copy_resized(block, place, size, align);
-        if moved.is_null() && aligned {
-            if let Place::Huge { segment } = place {
-                if class.is_none() && rounded <= self.huge_size(segment) {
-                    // There is no room for a copy, but the block is large enough as it is.
-                    self.refusal.set(None);
-                    return block.as_ptr();
-                }
-            }
+        if moved.is_null()
+            && aligned
+            && class.is_none()
+            && let Place::Huge { segment } = place
+            && rounded <= self.huge_size(segment)
+        {
+            // There is no room for a copy, but the block is large enough as it is.
+            self.refusal.set(None);
+            return block.as_ptr();
         }
         moved
     }
