@@ -1,12 +1,14 @@
-//! Random sequences of everything a heap can do, against a plain model.
+//! Random sequences of everything a heap can do, against a plain model, on every storage.
 
 mod common;
 
 use std::alloc::Layout;
+use std::sync::Arc;
 
 use common::Model;
-use emalloc::heap::{Heap, HeapError, Limit, Retain};
-use emalloc::storage::{Malloc, Storage};
+use common::probe::assert_all_returned;
+use emalloc::heap::{AllocError, Handler, Heap, HeapError, Limit, Retain, SoftLimitEvent};
+use emalloc::storage::{Budget, Cached, Counting, Failing, Fixed, Malloc, Storage};
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]
@@ -26,8 +28,15 @@ enum Step {
     },
     Reset,
     Limit(Option<usize>),
+    SoftLimit(Option<usize>),
     Collect,
     Trim,
+    OpenReserve,
+    CloseReserve,
+    Fail {
+        after: usize,
+        for_good: bool,
+    },
 }
 
 fn sizes() -> impl Strategy<Value = usize> {
@@ -41,98 +50,334 @@ fn sizes() -> impl Strategy<Value = usize> {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let align = prop_oneof![6 => Just(3u32), 3 => 0u32..=12, 1 => 13u32..=19];
+    let bytes = || proptest::option::of(0usize..2_000_000);
     let step = prop_oneof![
-        12 => (sizes(), align, any::<bool>()).prop_map(|(size, align, zeroed)| Step::Allocate { size, align, zeroed }),
-        8 => (any::<usize>(), any::<bool>()).prop_map(|(which, sized)| Step::Free { which, sized }),
-        6 => (any::<usize>(), sizes()).prop_map(|(which, size)| Step::Resize { which, size }),
-        1 => Just(Step::Reset),
-        1 => proptest::option::of(0usize..2_000_000).prop_map(Step::Limit),
-        1 => Just(Step::Collect),
-        1 => Just(Step::Trim),
+        24 => (sizes(), align, any::<bool>()).prop_map(|(size, align, zeroed)| Step::Allocate { size, align, zeroed }),
+        16 => (any::<usize>(), any::<bool>()).prop_map(|(which, sized)| Step::Free { which, sized }),
+        12 => (any::<usize>(), sizes()).prop_map(|(which, size)| Step::Resize { which, size }),
+        2 => Just(Step::Reset),
+        2 => bytes().prop_map(Step::Limit),
+        1 => bytes().prop_map(Step::SoftLimit),
+        2 => Just(Step::Collect),
+        2 => Just(Step::Trim),
+        1 => Just(Step::OpenReserve),
+        1 => Just(Step::CloseReserve),
+        2 => (0usize..6, any::<bool>()).prop_map(|(after, for_good)| Step::Fail { after, for_good }),
     ];
-    proptest::collection::vec(step, 1..200)
+    proptest::collection::vec(step, 1..120)
 }
 
-fn run(heap: Heap, steps: &[Step]) {
-    let mut model = Model::new(heap);
-    for step in steps {
-        match *step {
-            Step::Allocate {
-                size,
-                align,
-                zeroed,
-            } => {
-                let layout = Layout::from_size_align(size, 1 << align).unwrap();
-                let before = model.heap.usage();
-                if model.allocate(layout, zeroed).is_err() {
-                    assert_eq!(model.heap.usage(), before);
-                    assert_ne!(
-                        model.heap.limit(),
-                        Limit::Unlimited,
-                        "refused without a limit"
-                    );
-                }
-            }
-            Step::Free { which, sized } if !model.blocks.is_empty() => {
-                let which = which % model.blocks.len();
-                model.free(which, sized);
-            }
-            Step::Resize { which, size } if !model.blocks.is_empty() => {
-                let which = which % model.blocks.len();
-                let before = model.heap.usage();
-                if model.resize(which, size).is_err() {
-                    assert_eq!(model.heap.usage(), before);
-                }
-            }
-            Step::Free { .. } | Step::Resize { .. } => {}
-            Step::Reset => model.reset(),
-            Step::Limit(limit) => {
-                let limit = limit.map_or(Limit::Unlimited, Limit::Bytes);
-                let before = model.heap.limit();
-                match model.heap.set_limit(limit) {
-                    Ok(()) => assert_eq!(model.heap.limit(), limit),
-                    Err(HeapError::LimitBelowHeld { held, .. }) => {
-                        assert_eq!(held, model.heap.real_usage());
-                        assert_eq!(model.heap.limit(), before);
-                    }
-                    Err(other) => panic!("{other}"),
-                }
-            }
-            Step::Collect => {
-                model.heap.collect();
-            }
-            Step::Trim => {
-                model.heap.trim();
-                model.verify_contents();
-            }
+#[derive(Clone, Debug)]
+struct Settings {
+    shift: u32,
+    checked: bool,
+    retain: Retain,
+    compact: usize,
+    reserve: usize,
+    busy: bool,
+}
+
+fn settings() -> impl Strategy<Value = Settings> {
+    let retain = prop_oneof![
+        2 => Just(Retain::Adaptive),
+        1 => Just(Retain::Bytes(0)),
+        1 => (0usize..4_000_000).prop_map(Retain::Bytes),
+    ];
+    let compact = prop_oneof![Just(0), 0usize..1_000_000];
+    let reserve = prop_oneof![Just(8192), 0usize..20_000];
+    (
+        16u32..=21,
+        any::<bool>(),
+        retain,
+        compact,
+        reserve,
+        any::<bool>(),
+    )
+        .prop_map(
+            |(shift, checked, retain, compact, reserve, busy)| Settings {
+                shift,
+                checked,
+                retain,
+                compact,
+                reserve,
+                busy,
+            },
+        )
+}
+
+/// Told of the soft limit it uses the heap in the middle of the request, and leaves it as it was.
+struct Busy(bool);
+
+impl Handler for Busy {
+    fn soft_limit(&self, heap: &Heap, event: &SoftLimitEvent) {
+        assert!(event.held + event.requested > event.limit);
+        if !self.0 {
+            return;
         }
+        let blocks =
+            [5, 64, 2000, 5000, 70_000].map(|size| heap.try_allocate(size + event.held % 50).ok());
+        heap.check().unwrap();
+        for block in blocks.into_iter().flatten() {
+            // SAFETY: just allocated.
+            unsafe { heap.free(block) };
+        }
+        heap.collect();
+    }
+}
+
+/// Who may refuse besides the heap's own limit, how to make the storage fail, what must hold of it after each step.
+struct Bench<'a, S> {
+    counting: &'a Arc<Counting<S>>,
+    may_refuse: bool,
+    fail: &'a dyn Fn(usize, bool),
+    settings: &'a Settings,
+}
+
+impl<S: Storage + Sync + 'static> Bench<'_, S> {
+    fn heap(&self) -> Result<Heap, HeapError> {
+        let Settings {
+            shift,
+            checked,
+            retain,
+            compact,
+            reserve,
+            busy,
+        } = *self.settings;
+        Heap::builder()
+            .storage(Arc::clone(self.counting))
+            .segment_size(1 << shift)
+            .checked(checked)
+            .retain(retain)
+            .compact(compact)
+            .reserve(reserve)
+            .handler(Busy(busy))
+            .build()
+    }
+
+    /// The refusal says the truth.
+    fn refused(&self, heap: &Heap, error: AllocError) {
+        match error {
+            AllocError::Limit { limit, held, .. } => {
+                assert_eq!(heap.limit(), Limit::Bytes(limit));
+                assert_eq!(held, heap.real_usage());
+            }
+            AllocError::Storage { held, .. } => {
+                assert!(self.may_refuse, "{error}");
+                assert_eq!(held, heap.real_usage());
+            }
+            _ => panic!("{error}"),
+        }
+    }
+
+    fn run(&self, steps: &[Step]) {
+        let heap = match self.heap() {
+            Ok(heap) => heap,
+            Err(HeapError::Storage(_)) if self.may_refuse => return,
+            Err(error) => panic!("{error}"),
+        };
+        let mut model = Model::new(heap);
+        let mut resets = 0;
+        for step in steps {
+            let before = (model.heap.usage(), model.heap.peak());
+            let refusal = match *step {
+                Step::Allocate {
+                    size,
+                    align,
+                    zeroed,
+                } => {
+                    let layout = Layout::from_size_align(size, 1 << align).unwrap();
+                    model.allocate(layout, zeroed).err()
+                }
+                Step::Free { which, sized } if !model.blocks.is_empty() => {
+                    model.free(which % model.blocks.len(), sized);
+                    None
+                }
+                Step::Resize { which, size } if !model.blocks.is_empty() => {
+                    model.resize(which % model.blocks.len(), size).err()
+                }
+                Step::Free { .. } | Step::Resize { .. } => None,
+                Step::Reset => {
+                    resets += 1;
+                    model.reset();
+                    None
+                }
+                Step::Limit(limit) => {
+                    set_limit(&model.heap, limit.map_or(Limit::Unlimited, Limit::Bytes));
+                    None
+                }
+                Step::SoftLimit(limit) => {
+                    model
+                        .heap
+                        .set_soft_limit(limit.map_or(Limit::Unlimited, Limit::Bytes));
+                    None
+                }
+                Step::Collect => {
+                    model.heap.collect();
+                    None
+                }
+                Step::Trim => {
+                    model.heap.trim();
+                    None
+                }
+                Step::OpenReserve => {
+                    model.heap.open_reserve();
+                    None
+                }
+                Step::CloseReserve => {
+                    model.heap.close_reserve();
+                    None
+                }
+                Step::Fail { after, for_good } => {
+                    (self.fail)(after, for_good);
+                    None
+                }
+            };
+            if let Some(error) = refusal {
+                self.refused(&model.heap, error);
+                assert_eq!(model.heap.usage(), before.0);
+                assert!(self.settings.busy || model.heap.peak() == before.1);
+            }
+            self.verify(&model, resets);
+        }
+        model.verify_walk();
+        drop(model);
+        assert_all_returned(self.counting);
+    }
+
+    fn verify(&self, model: &Model, resets: usize) {
         model.verify();
+        let counts = self.counting.counts();
+        assert_eq!(counts.live_bytes, model.heap.real_usage());
+        assert!(resets > 0 || counts.peak_bytes == model.heap.real_peak());
+        assert!(self.settings.busy || model.peak == model.heap.peak());
         if let Limit::Bytes(limit) = model.heap.limit() {
             assert!(model.heap.real_usage() <= limit);
         }
     }
-    model.verify_walk();
-    model.verify_contents();
 }
 
-fn heap(
-    storage: impl Storage + 'static,
-    segment_size: usize,
-    checked: bool,
-    retain: Retain,
-) -> Heap {
-    Heap::builder()
-        .storage(storage)
-        .segment_size(segment_size)
-        .checked(checked)
-        .retain(retain)
-        .build()
-        .unwrap()
+fn set_limit(heap: &Heap, limit: Limit) {
+    let before = heap.limit();
+    match heap.set_limit(limit) {
+        Ok(()) => assert_eq!(heap.limit(), limit),
+        Err(HeapError::LimitBelowHeld {
+            held,
+            limit: wanted,
+        }) => {
+            assert_eq!((held, Limit::Bytes(wanted)), (heap.real_usage(), limit));
+            assert!(held > wanted);
+            assert_eq!(heap.limit(), before);
+        }
+        Err(other) => panic!("{other}"),
+    }
+}
+
+/// Runs the steps on a storage that never fails by itself.
+fn run<S: Storage + Sync + 'static>(
+    storage: S,
+    may_refuse: bool,
+    settings: &Settings,
+    steps: &[Step],
+) -> Arc<Counting<S>> {
+    let counting = Arc::new(Counting::new(storage));
+    let bench = Bench {
+        counting: &counting,
+        may_refuse,
+        fail: &|_, _| {},
+        settings,
+    };
+    bench.run(steps);
+    counting
+}
+
+/// Runs the steps on a storage that fails when the steps say so.
+fn run_failing<S: Storage + Sync + 'static>(storage: S, settings: &Settings, steps: &[Step]) {
+    let counting = Arc::new(Counting::new(Failing::new(storage)));
+    let failing = Arc::clone(&counting);
+    let bench = Bench {
+        counting: &counting,
+        may_refuse: true,
+        fail: &move |after, for_good| {
+            if for_good {
+                failing.inner().fail_from(after);
+            } else {
+                failing.inner().fail_at(after);
+            }
+        },
+        settings,
+    };
+    bench.run(steps);
+}
+
+/// A buffer of which a segment's alignment leaves as much as possible.
+fn fixed(bytes: usize) -> Fixed {
+    Fixed::with_capacity(bytes).unwrap()
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(250))]
+
     #[test]
-    fn on_malloc(steps in steps(), shift in 16u32..=21, checked: bool) {
-        run(heap(Malloc, 1 << shift, checked, Retain::Adaptive), &steps);
+    fn on_malloc(steps in steps(), settings in settings()) {
+        run(Malloc, false, &settings, &steps);
+    }
+
+    #[test]
+    fn on_malloc_failing(steps in steps(), settings in settings()) {
+        run_failing(Malloc, &settings, &steps);
+    }
+
+    #[test]
+    fn on_cached(steps in steps(), settings in settings(), limit in 0usize..3_000_000) {
+        let inner = Arc::new(Counting::new(Malloc));
+        drop(run(Cached::new(Arc::clone(&inner)).with_limit(limit), false, &settings, &steps));
+        assert_all_returned(&inner);
+    }
+
+    #[test]
+    fn on_budget(steps in steps(), settings in settings(), bytes in 0usize..4_000_000) {
+        let tenant = Arc::new(Budget::new(Counting::new(Malloc), Some(3_000_000)));
+        let request = Budget::new(Arc::clone(&tenant), Some(bytes));
+        let counting = run(request, true, &settings, &steps);
+        prop_assert_eq!((counting.inner().held(), tenant.held()), (0, 0));
+        assert_all_returned(tenant.inner());
+    }
+
+    #[test]
+    fn on_fixed(steps in steps(), settings in settings(), bytes in 100_000usize..4_000_000) {
+        let inner = fixed(bytes);
+        let counting = run(inner, true, &settings, &steps);
+        // The buffer is whole again.
+        let whole = counting.inner().capacity();
+        let grant = counting.inner().allocate(whole, 1).unwrap();
+        // SAFETY: just granted.
+        unsafe { counting.inner().free(grant.start, whole, 1) };
+    }
+}
+
+#[cfg(unix)]
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(250))]
+
+    #[test]
+    fn on_mmap_anon(steps in steps(), settings in settings()) {
+        run(emalloc::storage::MmapAnon, false, &settings, &steps);
+    }
+
+    #[test]
+    fn on_mmap_anon_failing(steps in steps(), settings in settings()) {
+        run_failing(emalloc::storage::MmapAnon, &settings, &steps);
+    }
+
+    #[test]
+    fn on_mmap_zero(steps in steps(), settings in settings()) {
+        run(emalloc::storage::MmapZero::new().unwrap(), false, &settings, &steps);
+    }
+
+    #[test]
+    fn on_cached_mappings_that_fail(steps in steps(), settings in settings(), limit in 0usize..3_000_000) {
+        let inner = Arc::new(Counting::new(emalloc::storage::MmapAnon));
+        run_failing(Cached::new(Arc::clone(&inner)).with_limit(limit), &settings, &steps);
+        assert_all_returned(&inner);
     }
 }
