@@ -70,7 +70,13 @@ impl State {
             // A size that is a multiple of the alignment gets a block that is (see `size_class`);
             // runs of pages are aligned to a page anyway.
             return match round_up(size.max(1), align) {
-                Some(size) => self.allocate(size),
+                Some(rounded) => {
+                    let block = self.allocate(rounded);
+                    if block.is_null() {
+                        self.correct_refusal(size);
+                    }
+                    block
+                }
                 None => self.refuse(AllocError::Overflow {
                     count: 1,
                     size,
@@ -116,6 +122,18 @@ impl State {
             return if zeroed { block } else { zero(block, size) };
         }
         zero(self.allocate_aligned(size, align), size)
+    }
+
+    /// Makes the last refusal name what the caller asked for, not what that was rounded to.
+    #[cold]
+    fn correct_refusal(&self, size: usize) {
+        let mut refusal = self.refusal.take();
+        if let Some(AllocError::Limit { requested, .. } | AllocError::Storage { requested, .. }) =
+            &mut refusal
+        {
+            *requested = size;
+        }
+        self.refusal.set(refusal);
     }
 
     /// Why the last request was refused.
