@@ -100,10 +100,7 @@ impl State {
             });
         }
         let pages = size.max(1).div_ceil(PAGE);
-        // The run is found with room to align it, so that much must fit into a segment.
-        if align < self.geometry.segment_size
-            && pages + align / PAGE - 1 <= self.geometry.longest_run()
-        {
+        if self.geometry.fits(pages, align) {
             self.allocate_large(pages, align, size)
         } else {
             self.allocate_huge(size, align).0

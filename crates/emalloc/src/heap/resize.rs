@@ -39,18 +39,17 @@ impl State {
         let aligned = block.addr().get().is_multiple_of(align);
         let class = class_of(rounded).filter(|_| align <= PAGE);
         let pages = rounded.div_ceil(PAGE);
-        let fits_segment = pages <= self.geometry.longest_run();
         match place {
             Place::Small { class: old } if class == Some(old) => return block.as_ptr(),
             Place::Large { run, pages: old }
                 if class.is_none()
                     && aligned
-                    && fits_segment
+                    && pages <= self.geometry.longest_run()
                     && self.resize_large(run, old, pages) =>
             {
                 return block.as_ptr();
             }
-            Place::Huge { segment } if aligned && !fits_segment => {
+            Place::Huge { segment } if aligned && !self.geometry.fits(pages, align) => {
                 let resized = self.resize_huge(segment, rounded, align);
                 if !resized.is_null() {
                     return resized;

@@ -132,6 +132,12 @@ impl Geometry {
         self.pages - self.header_end.div_ceil(PAGE)
     }
 
+    /// Whether a block of `pages` pages at a multiple of `align` bytes fits into any segment. Its run is found
+    /// with room to align it, so that much must fit.
+    pub fn fits(&self, pages: usize, align: usize) -> bool {
+        align < self.segment_size && pages + align.div_ceil(PAGE) - 1 <= self.longest_run()
+    }
+
     /// Where the header of the segment must be that holds the block at `address`.
     #[inline(always)]
     pub fn segment_address(&self, address: usize) -> usize {
