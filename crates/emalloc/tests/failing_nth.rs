@@ -6,7 +6,7 @@ mod common;
 use std::alloc::Layout;
 use std::sync::Arc;
 
-use common::Model;
+use common::model::Model;
 use common::probe::{Probe, assert_all_returned, on, probe};
 use emalloc::heap::{AllocError, Handler, Heap, HeapError, Limit, SoftLimitEvent};
 use emalloc::layout::PAGE;

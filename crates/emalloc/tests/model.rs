@@ -5,7 +5,7 @@ mod common;
 use std::alloc::Layout;
 use std::sync::Arc;
 
-use common::Model;
+use common::model::Model;
 use common::probe::assert_all_returned;
 use emalloc::heap::{AllocError, Handler, Heap, HeapError, Limit, Retain, SoftLimitEvent};
 use emalloc::storage::{Budget, Cached, Counting, Failing, Fixed, Malloc, Storage};
@@ -315,8 +315,6 @@ fn fixed(bytes: usize) -> Fixed {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(250))]
-
     #[test]
     fn on_malloc(steps in steps(), settings in settings()) {
         run(Malloc, false, &settings, &steps);
@@ -357,8 +355,6 @@ proptest! {
 
 #[cfg(unix)]
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(250))]
-
     #[test]
     fn on_mmap_anon(steps in steps(), settings in settings()) {
         run(emalloc::storage::MmapAnon, false, &settings, &steps);

@@ -3,5 +3,3 @@
 
 pub mod model;
 pub mod probe;
-
-pub use model::Model;
