@@ -7,7 +7,7 @@ use core::ptr::NonNull;
 
 use super::error::AllocError;
 use super::segment::{Kind, Page, Segment, page};
-use super::state::State;
+use super::state::{SoftLimit, State};
 use super::{Heap, Limit, SoftLimitEvent};
 use crate::layout::PAGE;
 use crate::storage::{Grant, StorageError};
@@ -20,23 +20,55 @@ impl State {
         body(&heap)
     }
 
-    /// Whether `more` bytes may be held on top, by the heap's own limit. Reports the soft limit first.
+    /// Tells the handler if `more` bytes would pass the soft limit and that was not told yet.
+    fn tell_soft_limit(&self, more: usize) {
+        /// Ends the telling. Only an unwinding handler leaves it to this: the limit was not passed then.
+        struct Telling<'a>(&'a State);
+        impl Drop for Telling<'_> {
+            fn drop(&mut self) {
+                if self.0.soft.get() == SoftLimit::Telling {
+                    self.0.soft.set(SoftLimit::Armed);
+                }
+            }
+        }
+
+        let held = self.held.get();
+        let Limit::Bytes(limit) = self.soft_limit.get() else {
+            return;
+        };
+        if held.saturating_add(more) <= limit || self.soft.get() != SoftLimit::Armed {
+            return;
+        }
+        let event = SoftLimitEvent {
+            limit,
+            held,
+            requested: more,
+        };
+        self.soft.set(SoftLimit::Telling);
+        let telling = Telling(self);
+        self.as_heap(|heap| self.handler().soft_limit(heap, &event));
+        // Unless the handler has set another one, which is yet to be told of.
+        if self.soft.get() == SoftLimit::Telling {
+            self.soft.set(SoftLimit::Told);
+        }
+        drop(telling);
+    }
+
+    /// Lets the soft limit be told of again if no more than that is held.
+    pub fn arm_soft_limit(&self) {
+        if self.soft.get() == SoftLimit::Told
+            && let Limit::Bytes(limit) = self.soft_limit.get()
+            && self.held.get() <= limit
+        {
+            self.soft.set(SoftLimit::Armed);
+        }
+    }
+
+    /// Whether `more` bytes may be held on top, by the heap's own limit. Tells of the soft limit first.
     ///
     /// `requested` is what the caller of the heap asked for.
     fn may_hold(&self, more: usize, requested: usize) -> Result<(), AllocError> {
-        let held = self.held.get();
-        let after = held.saturating_add(more);
-        if let Limit::Bytes(soft) = self.soft_limit.get()
-            && after > soft
-            && self.soft_armed.replace(false)
-        {
-            let event = SoftLimitEvent {
-                limit: soft,
-                held,
-                requested: more,
-            };
-            self.as_heap(|heap| self.handler().soft_limit(heap, &event));
-        }
+        self.tell_soft_limit(more);
         match self.limit.get() {
             Limit::Bytes(limit) if self.held.get().saturating_add(more) > limit => {
                 Err(AllocError::Limit {
@@ -99,13 +131,8 @@ impl State {
     }
 
     fn count_released(&self, size: usize) {
-        let held = self.held.get() - size;
-        self.held.set(held);
-        if let Limit::Bytes(soft) = self.soft_limit.get()
-            && held <= soft
-        {
-            self.soft_armed.set(true);
-        }
+        self.held.set(self.held.get() - size);
+        self.arm_soft_limit();
     }
 
     /// Takes a new segment for pages.

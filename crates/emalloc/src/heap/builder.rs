@@ -11,7 +11,7 @@ use super::handler::{DefaultHandler, Handler};
 use super::index::Index;
 use super::runs::FreeRuns;
 use super::segment::{Geometry, Kind, Segment, page};
-use super::state::{Fresh, State};
+use super::state::{Fresh, SoftLimit, State};
 use super::{Heap, Limit, Retain};
 use crate::layout::{DEFAULT_SEGMENT, MAX_SEGMENT, MIN_SEGMENT, PAGE};
 use crate::size_class::SMALL_MAX;
@@ -261,7 +261,7 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
             held_peak: Cell::new(size),
             limit: Cell::new(options.limit),
             soft_limit: Cell::new(options.soft_limit),
-            soft_armed: Cell::new(true),
+            soft: Cell::new(SoftLimit::Armed),
             reserve: Cell::new(reserve),
             reserve_at: Cell::new(None),
             walking: Cell::new(false),

@@ -61,7 +61,7 @@ impl Heap {
     pub fn set_soft_limit(&self, limit: Limit) {
         let state = self.state();
         state.soft_limit.set(limit);
-        state.soft_armed.set(true);
+        state.soft.set(super::state::SoftLimit::Armed);
     }
 
     /// Makes the reserve available. Plain forms do so by themselves before they call the handler; a program that

@@ -27,6 +27,17 @@ pub(super) struct Fresh {
     pub bytes: Cell<usize>,
 }
 
+/// How things stand between the soft limit and the handler.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum SoftLimit {
+    /// Passing it is to be told.
+    Armed,
+    /// The handler is being told; what it does with the heap meanwhile is told to nobody.
+    Telling,
+    /// It is told, and stays so until no more than the limit is held.
+    Told,
+}
+
 /// Everything a heap knows.
 #[repr(C)]
 pub(super) struct State {
@@ -64,8 +75,7 @@ pub(super) struct State {
     pub held_peak: Cell<usize>,
     pub limit: Cell<super::Limit>,
     pub soft_limit: Cell<super::Limit>,
-    /// Whether the soft limit has yet to be reported.
-    pub soft_armed: Cell<bool>,
+    pub soft: Cell<SoftLimit>,
     /// Pages set aside, how many, and whether they are set aside now.
     pub reserve: Cell<usize>,
     pub reserve_at: Cell<Option<(Segment, usize)>>,
@@ -107,6 +117,8 @@ impl State {
     /// Notes why a request is refused; the caller then answers null.
     #[cold]
     pub fn refuse(&self, error: AllocError) -> *mut u8 {
+        // The handler may have been told that the soft limit is about to be passed, and then it was not.
+        self.arm_soft_limit();
         self.refusal.set(Some(error));
         ptr::null_mut()
     }
