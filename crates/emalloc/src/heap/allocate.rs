@@ -151,6 +151,8 @@ impl State {
             let error = self.take_refusal();
             self.open_reserve();
             let recovery = self.as_heap(|heap| self.handler().out_of_memory(heap, &error, at));
+            // The reserve is the handler's, not the program's: the retry must not be served from it.
+            self.close_reserve();
             let block = match recovery {
                 Recovery::Retry => again(self),
                 Recovery::GiveUp => fatal(&error, at),
