@@ -195,7 +195,7 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
         // At least one page is left for blocks.
         let needed = capabilities
             .granularity
-            .max((plan.pages + reserve + 1) * PAGE);
+            .max((plan.pages + reserve + 1).saturating_mul(PAGE));
         if needed > size {
             return Err(HeapError::SegmentSizeTooSmall {
                 segment: size,
