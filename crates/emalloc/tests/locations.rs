@@ -131,8 +131,12 @@ fn a_container_with_a_wrong_pointer() {
     let layout = Layout::new::<u64>();
     let (here, line) = (heap.here(), line!());
     let block = here.allocate(layout).unwrap().cast::<u8>();
+    let larger = Layout::new::<[u64; 1000]>();
     // SAFETY: in checked mode any pointer may be given.
-    unsafe { here.deallocate(block, layout) };
-    // SAFETY: as above.
-    is_here(told(|| unsafe { here.deallocate(block, layout) }), line);
+    unsafe {
+        here.deallocate(block, layout);
+        is_here(told(|| here.deallocate(block, layout)), line);
+        is_here(told(|| here.grow(block, layout, larger)), line);
+        is_here(told(|| here.shrink(block, larger, layout)), line);
+    }
 }
