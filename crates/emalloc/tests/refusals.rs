@@ -16,7 +16,16 @@ use emalloc::{
     ecalloc, efree, emalloc, erealloc, erealloc_recoverable, mem_block_size, safe_emalloc,
     safe_erealloc, scope,
 };
-use handlers::{Telling, What, refusal, told};
+use handlers::{Telling, What, told};
+
+/// The refusal the handler was told of while `body` ran.
+#[track_caller]
+fn refusal<R>(body: impl FnOnce() -> R) -> AllocError {
+    match told(body).what {
+        What::Refused(error) => error,
+        What::Fault(fault) => panic!("{fault}"),
+    }
+}
 
 fn checked() -> Heap {
     Heap::builder()

@@ -62,6 +62,25 @@ use state::State;
 /// }
 /// # Ok::<(), emalloc::heap::HeapError>(())
 /// ```
+///
+/// Sent to another thread, yes:
+///
+/// ```
+/// # use emalloc::heap::Heap;
+/// let heap = Heap::new()?;
+/// std::thread::spawn(move || heap.allocate(100).addr()).join().unwrap();
+/// # Ok::<(), emalloc::heap::HeapError>(())
+/// ```
+///
+/// Shared with one, no:
+///
+/// ```compile_fail,E0277
+/// # use emalloc::heap::Heap;
+/// let heap = Heap::new().unwrap();
+/// std::thread::scope(|threads| {
+///     threads.spawn(|| heap.allocate(100).addr()); // `Heap` is not `Sync`: does not compile
+/// });
+/// ```
 pub struct Heap {
     state: NonNull<State>,
 }

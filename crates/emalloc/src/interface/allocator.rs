@@ -4,19 +4,31 @@
 //! would leave it dangling.
 
 use core::alloc::Layout;
+use core::num::NonZero;
 use core::panic::Location;
 use core::ptr::NonNull;
 
 use super::sited::Sited;
-use crate::heap::Heap;
+use crate::heap::{AllocError, Heap};
 
 fn slice(block: NonNull<u8>, layout: Layout) -> NonNull<[u8]> {
     NonNull::slice_from_raw_parts(block, layout.size())
 }
 
+/// What stands for no bytes at all: an aligned address and no block, as with std's `Global`. The containers of
+/// allocator-api2 count on that: they give back what they never asked for, and forget what they shrank to nothing.
+fn nothing(layout: Layout) -> NonNull<[u8]> {
+    // An alignment is never zero.
+    let align = NonZero::new(layout.align()).unwrap_or(NonZero::<usize>::MIN);
+    slice(NonNull::without_provenance(align), layout)
+}
+
 /// A block for `layout`.
 #[inline]
 fn allocate(heap: &Heap, layout: Layout, zeroed: bool) -> Option<NonNull<[u8]>> {
+    if layout.size() == 0 {
+        return Some(nothing(layout));
+    }
     let block = if zeroed {
         heap.try_allocate_zeroed(layout)
     } else {
@@ -25,7 +37,22 @@ fn allocate(heap: &Heap, layout: Layout, zeroed: bool) -> Option<NonNull<[u8]>> 
     Some(slice(block.ok()?, layout))
 }
 
-/// The block of `old` made to fit `new`, the added part zero if asked.
+/// Frees a block; a wrong one is reported as given at `at`.
+///
+/// # Safety
+/// As `Allocator::deallocate`.
+#[inline]
+unsafe fn deallocate(heap: &Heap, block: NonNull<u8>, layout: Layout, at: &Location<'_>) {
+    if layout.size() == 0 {
+        return;
+    }
+    // SAFETY: the caller's promise: a live block of this heap that was last asked for with this layout.
+    if let Err(fault) = unsafe { heap.try_free_sized(block, layout) } {
+        heap.report_fault_at(&fault, at);
+    }
+}
+
+/// The block of `old` made to fit `new`, the added part zero if asked. A wrong one is reported as given at `at`.
 ///
 /// # Safety
 /// As `Allocator::grow` and `shrink`.
@@ -33,12 +60,27 @@ fn allocate(heap: &Heap, layout: Layout, zeroed: bool) -> Option<NonNull<[u8]>> 
 unsafe fn resize(
     heap: &Heap,
     block: NonNull<u8>,
-    old: Layout,
-    new: Layout,
+    (old, new): (Layout, Layout),
     zeroed: bool,
+    at: &Location<'_>,
 ) -> Option<NonNull<[u8]>> {
+    if old.size() == 0 {
+        return allocate(heap, new, zeroed);
+    }
+    if new.size() == 0 {
+        // SAFETY: the caller's promise.
+        unsafe { deallocate(heap, block, old, at) };
+        return Some(nothing(new));
+    }
     // SAFETY: the caller's promise: a live block of this heap; a layout's alignment is a power of two.
-    let block = unsafe { heap.try_resize_aligned(block, new.size(), new.align()) }.ok()?;
+    let block = match unsafe { heap.try_resize_aligned(block, new.size(), new.align()) } {
+        Ok(block) => block,
+        Err(AllocError::BadPointer(fault)) => {
+            heap.report_fault_at(&fault, at);
+            return None;
+        }
+        Err(_) => return None,
+    };
     if zeroed {
         // SAFETY: the block now has `new.size()` bytes, at least `old.size()`.
         unsafe {
@@ -48,18 +90,6 @@ unsafe fn resize(
         };
     }
     Some(slice(block, new))
-}
-
-/// Frees a block; a wrong one is reported as given at `at`.
-///
-/// # Safety
-/// As `Allocator::deallocate`.
-#[inline]
-unsafe fn deallocate(heap: &Heap, block: NonNull<u8>, layout: Layout, at: &Location<'_>) {
-    // SAFETY: the caller's promise: a live block of this heap that was last asked for with this layout.
-    if let Err(fault) = unsafe { heap.try_free_sized(block, layout) } {
-        heap.report_fault_at(&fault, at);
-    }
 }
 
 macro_rules! implement {
@@ -95,7 +125,8 @@ macro_rules! implement {
             ) -> Result<NonNull<[u8]>, $api::alloc::AllocError> {
                 let $this = self;
                 // SAFETY: the caller's promise.
-                unsafe { resize($heap, block, old, new, false) }.ok_or($api::alloc::AllocError)
+                unsafe { resize($heap, block, (old, new), false, $at) }
+                    .ok_or($api::alloc::AllocError)
             }
             #[inline]
             unsafe fn grow_zeroed(
@@ -106,7 +137,8 @@ macro_rules! implement {
             ) -> Result<NonNull<[u8]>, $api::alloc::AllocError> {
                 let $this = self;
                 // SAFETY: the caller's promise.
-                unsafe { resize($heap, block, old, new, true) }.ok_or($api::alloc::AllocError)
+                unsafe { resize($heap, block, (old, new), true, $at) }
+                    .ok_or($api::alloc::AllocError)
             }
             #[inline]
             unsafe fn shrink(
@@ -117,7 +149,8 @@ macro_rules! implement {
             ) -> Result<NonNull<[u8]>, $api::alloc::AllocError> {
                 let $this = self;
                 // SAFETY: the caller's promise.
-                unsafe { resize($heap, block, old, new, false) }.ok_or($api::alloc::AllocError)
+                unsafe { resize($heap, block, (old, new), false, $at) }
+                    .ok_or($api::alloc::AllocError)
             }
         }
     };

@@ -166,18 +166,21 @@ impl Settings {
         if let Some((variable, text)) = value("EMALLOC_SEGMENT_SIZE") {
             settings.segment_size = segment_size(variable, own_size(variable, text)? as u64)?;
         } else if let Some((variable, text)) = value("ZEND_MM_SEG_SIZE") {
-            settings.segment_size = segment_size(variable, zend_size(variable, text)?)?;
+            // No number at all is 0 there, and too small.
+            let size = zend_size(variable, &text)?.unwrap_or(0);
+            settings.segment_size = segment_size(variable, size)?;
         }
         if let Some((variable, text)) = value("EMALLOC_COMPACT") {
             settings.compact = own_size(variable, text)?;
         } else if let Some((variable, text)) = value("ZEND_MM_COMPACT") {
-            settings.compact = usize::try_from(zend_size(variable, text)?).unwrap_or(usize::MAX);
+            let size = zend_size(variable, &text)?.ok_or_else(|| bad(variable, text, SIZE))?;
+            settings.compact = usize::try_from(size).unwrap_or(usize::MAX);
         }
         if let Some((variable, text)) = value("EMALLOC_ENABLED") {
             settings.enabled = switch(variable, text)?;
         } else if let Some((_, text)) = value("USE_ZEND_ALLOC") {
             // As there: whatever begins with a number other than 0 leaves it on.
-            settings.enabled = leading_number(&text).0 != 0;
+            settings.enabled = leading_number(&text).0.is_some_and(|number| number != 0);
         }
         if let Some((variable, text)) = value("EMALLOC_LIMIT") {
             settings.limit = limit(variable, text)?;
@@ -274,8 +277,8 @@ fn segment_size(variable: &'static str, size: u64) -> Result<usize, SettingsErro
         .ok_or(SettingsError::TooLarge(variable))
 }
 
-/// The number a text begins with, as C's `strtol` with base 0 reads it, and what follows. No number is 0.
-fn leading_number(text: &str) -> (i64, &str) {
+/// The number a text begins with, if it does, as C's `strtol` with base 0 reads it, and what follows.
+fn leading_number(text: &str) -> (Option<i64>, &str) {
     let trimmed = text.trim_start();
     let (negative, digits) = match trimmed.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -293,28 +296,27 @@ fn leading_number(text: &str) -> (i64, &str) {
         .find(|c: char| !c.is_digit(base))
         .unwrap_or(digits.len());
     let (number, rest) = digits.split_at(end);
-    let value = if number.is_empty() {
-        0
-    } else {
-        i64::from_str_radix(number, base).unwrap_or(i64::MAX)
-    };
-    (if negative { -value } else { value }, rest)
+    if number.is_empty() {
+        return (None, rest);
+    }
+    let value = i64::from_str_radix(number, base).unwrap_or(i64::MAX);
+    (Some(if negative { -value } else { value }), rest)
 }
 
-/// A size as the original reads it: a number, and `k`, `m` or `g` at the end. Where the original would
-/// quietly misread what is in between ("256KB" is 256 bytes to it), this is an error.
-fn zend_size(variable: &'static str, text: String) -> Result<u64, SettingsError> {
-    let (number, rest) = leading_number(&text);
+/// A size as the original reads it: a number, and `k`, `m` or `g` at the end; `None` without a number. Where the
+/// original would quietly misread what is in between ("256KB" is 256 bytes to it), this is an error.
+fn zend_size(variable: &'static str, text: &str) -> Result<Option<u64>, SettingsError> {
+    let (Some(number), rest) = leading_number(text) else {
+        return Ok(None);
+    };
     let shift = match rest.trim() {
         "" => 0,
         "k" | "K" => 10,
         "m" | "M" => 20,
         "g" | "G" => 30,
-        // Not even a number: to the original that is 0, too.
-        _ if number == 0 => 0,
-        _ => return Err(bad(variable, text, SIZE)),
+        _ => return Err(bad(variable, text.to_owned(), SIZE)),
     };
     // A negative number is no power of two, nor any other size.
     let number = u64::try_from(number).unwrap_or(u64::MAX);
-    Ok(number.saturating_mul(1 << shift))
+    Ok(Some(number.saturating_mul(1 << shift)))
 }

@@ -24,6 +24,17 @@ impl Heap {
     /// assert_eq!(*pair, (2, 2));
     /// # Ok::<(), emalloc::heap::HeapError>(())
     /// ```
+    ///
+    /// The reference cannot outlive the heap:
+    ///
+    /// ```compile_fail,E0597
+    /// # use emalloc::heap::Heap;
+    /// let pair = {
+    ///     let heap = Heap::new().unwrap();
+    ///     heap.alloc((1, 2))
+    /// };
+    /// println!("{pair:?}"); // would read freed memory: does not compile
+    /// ```
     #[track_caller]
     #[allow(clippy::mut_from_ref)] // Each call makes a new value.
     pub fn alloc<T>(&self, value: T) -> &mut T {
@@ -134,6 +145,16 @@ unsafe fn place_slice<'h, T: Copy>(place: NonNull<T>, values: &[T]) -> &'h mut [
 
 /// A value in a block of a heap. Dropping it runs the value's destructor and frees the block. If the box is
 /// forgotten, the block goes with the heap and the destructor does not run.
+///
+/// It keeps the heap from being reset or dropped:
+///
+/// ```compile_fail,E0502
+/// # use emalloc::heap::Heap;
+/// let mut heap = Heap::new().unwrap();
+/// let text = heap.boxed(String::from("text"));
+/// heap.reset();
+/// drop(text); // would use freed memory: does not compile
+/// ```
 pub struct HeapBox<'h, T> {
     value: NonNull<T>,
     heap: &'h Heap,

@@ -50,12 +50,3 @@ pub fn told<R>(body: impl FnOnce() -> R) -> Told {
         Err(other) => resume_unwind(other),
     }
 }
-
-/// The refusal the handler was told of while `body` ran.
-#[track_caller]
-pub fn refusal<R>(body: impl FnOnce() -> R) -> AllocError {
-    match told(body).what {
-        What::Refused(error) => error,
-        What::Fault(fault) => panic!("{fault}"),
-    }
-}

@@ -1,0 +1,142 @@
+//! Whoever is told of a refusal or a wrong pointer is told the file and line of the program that called.
+#![cfg(feature = "std")]
+
+#[path = "common/handlers.rs"]
+mod handlers;
+
+use std::alloc::Layout;
+use std::ffi::CStr;
+use std::ptr::{NonNull, null_mut};
+
+use emalloc::heap::{Heap, Limit};
+use emalloc::{
+    ecalloc, efree, emalloc, erealloc, estrdup, estrndup, mem_block_size, safe_emalloc,
+    safe_erealloc, scope,
+};
+use handlers::{Telling, Told, told};
+
+const LIMIT: usize = 128 << 10;
+
+/// A heap in checked mode with a limit and a handler that unwinds.
+fn heap() -> Heap {
+    Heap::builder()
+        .segment_size(64 << 10)
+        .limit(Limit::Bytes(LIMIT))
+        .checked(true)
+        .handler(Telling)
+        .build()
+        .unwrap()
+}
+
+#[track_caller]
+fn is_here(told: Told, line: u32) {
+    assert_eq!((told.file.as_str(), told.line), (file!(), line));
+}
+
+#[test]
+fn refusals_of_memory() {
+    let heap = heap();
+    let bytes = vec![b'x'; 2 * LIMIT];
+    let text = [bytes.clone(), vec![0]].concat();
+    let text = CStr::from_bytes_with_nul(&text).unwrap();
+    scope(&heap, || {
+        let block = emalloc(10);
+        is_here(told(|| emalloc(2 * LIMIT)), line!());
+        is_here(told(|| safe_emalloc(2, LIMIT, 1)), line!());
+        is_here(told(|| ecalloc(2, LIMIT)), line!());
+        is_here(told(|| estrdup(text)), line!());
+        is_here(told(|| estrndup(&bytes)), line!());
+        // SAFETY: null is a new block, and a refused resize leaves a block alone.
+        unsafe {
+            is_here(told(|| erealloc(block, 2 * LIMIT)), line!());
+            is_here(told(|| erealloc(null_mut(), 2 * LIMIT)), line!());
+            is_here(told(|| safe_erealloc(block, 2, LIMIT, 0)), line!());
+            is_here(told(|| safe_erealloc(null_mut(), 2, LIMIT, 0)), line!());
+        }
+    });
+}
+
+#[test]
+fn overflows() {
+    const MAX: usize = usize::MAX;
+    scope(&heap(), || {
+        is_here(told(|| emalloc(MAX)), line!());
+        is_here(told(|| safe_emalloc(MAX, 2, 0)), line!());
+        is_here(told(|| ecalloc(MAX, 2)), line!());
+        is_here(told(|| ecalloc(MAX, 1)), line!());
+        let block = emalloc(1);
+        // SAFETY: a refused resize leaves a block alone.
+        unsafe {
+            is_here(told(|| erealloc(block, MAX)), line!());
+            is_here(told(|| safe_erealloc(block, MAX, 2, 0)), line!());
+            is_here(told(|| safe_erealloc(null_mut(), MAX, 2, 0)), line!());
+        }
+    });
+}
+
+#[test]
+fn wrong_pointers() {
+    scope(&heap(), || {
+        let block = emalloc(10);
+        // SAFETY: in checked mode any pointer may be given.
+        unsafe {
+            efree(block);
+            is_here(told(|| efree(block)), line!());
+            is_here(told(|| erealloc(block, 5)), line!());
+            is_here(told(|| safe_erealloc(block, 5, 1, 0)), line!());
+            is_here(told(|| mem_block_size(block)), line!());
+        }
+    });
+}
+
+#[test]
+fn a_heap_at_hand() {
+    let heap = heap();
+    let large = Layout::array::<u8>(2 * LIMIT).unwrap();
+    is_here(told(|| heap.allocate(2 * LIMIT)), line!());
+    is_here(told(|| heap.allocate_layout(large)), line!());
+    is_here(told(|| heap.allocate_zeroed(large)), line!());
+    is_here(told(|| heap.alloc([0u8; 2 * LIMIT])), line!());
+    is_here(told(|| heap.alloc_slice(&vec![0u8; 2 * LIMIT])), line!());
+    is_here(told(|| heap.alloc_str(&" ".repeat(2 * LIMIT))), line!());
+    is_here(told(|| heap.boxed([0u8; 2 * LIMIT])), line!());
+    let block = heap.allocate(10);
+    let wrong: NonNull<u8> = NonNull::from(&large).cast();
+    // SAFETY: a refused resize leaves a block alone; in checked mode any pointer may be given.
+    unsafe {
+        is_here(told(|| heap.resize(block, 2 * LIMIT)), line!());
+        is_here(told(|| heap.free(wrong)), line!());
+        is_here(told(|| heap.free_sized(wrong, large)), line!());
+        is_here(told(|| heap.resize(wrong, 1)), line!());
+    }
+}
+
+#[test]
+fn the_place_that_a_handle_carries() {
+    let heap = heap();
+    let (here, line) = (heap.here(), line!());
+    let copy = here;
+    assert_eq!(
+        (copy.location().file(), copy.location().line()),
+        (file!(), line)
+    );
+    assert!(std::ptr::eq(copy.heap(), &heap));
+}
+
+#[cfg(feature = "allocator-api2-02")]
+#[test]
+fn a_container_with_a_wrong_pointer() {
+    use allocator_api2_02::alloc::Allocator;
+    let heap = heap();
+    let layout = Layout::new::<u64>();
+    let (here, line) = (heap.here(), line!());
+    let block = here.allocate(layout).unwrap().cast::<u8>();
+    let larger = Layout::new::<[u64; 1000]>();
+    // SAFETY: in checked mode any pointer may be given.
+    unsafe {
+        here.deallocate(block, layout);
+        is_here(told(|| here.deallocate(block, layout)), line);
+        is_here(told(|| here.grow(block, layout, larger)), line);
+        is_here(told(|| here.shrink(block, larger, layout)), line);
+    }
+}
