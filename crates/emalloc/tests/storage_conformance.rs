@@ -96,7 +96,11 @@ fn a_refusal_now_and_then_is_no_fault() {
         let starved = report
             .failure
             .is_some_and(|failure| failure.rule == "two grants can be had at once");
-        assert!(report.passed() || starved, "{n}: {report}");
+        // Neither can the refusal of a move that the buffer says it cannot do be told from a fault.
+        let unlikely = report
+            .failure
+            .is_some_and(|failure| failure.rule.ends_with("answered with Unsupported"));
+        assert!(report.passed() || starved || unlikely, "{n}: {report}");
         passed += usize::from(report.passed());
     }
     assert!(passed > 10, "{passed}");
