@@ -103,7 +103,7 @@ fn a_refusal_now_and_then_is_no_fault() {
         assert!(report.passed() || starved || unlikely, "{n}: {report}");
         passed += usize::from(report.passed());
     }
-    assert!(passed > 10, "{passed}");
+    assert!(passed > 5, "{passed}");
 }
 
 #[test]
