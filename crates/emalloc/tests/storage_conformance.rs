@@ -1,9 +1,7 @@
 //! Every storage that is here, and wrappers several deep, through the public suite.
 
 use emalloc::storage::conformance::{self, ALL_BYTES};
-use emalloc::storage::{
-    Budget, Cached, Counting, Failing, Fixed, MALLOC, Storage, StorageError, registry,
-};
+use emalloc::storage::{Budget, Cached, Counting, Failing, Fixed, Storage, StorageError, registry};
 use std::time::Duration;
 
 const MIB: usize = 1 << 20;
@@ -59,6 +57,7 @@ fn wrappers_several_deep() {
 #[cfg(feature = "std")]
 #[test]
 fn behind_pointers() {
+    use emalloc::storage::MALLOC;
     use std::sync::Arc;
     passes(|| Ok(&MALLOC));
     passes(|| Ok(&MALLOC as &'static (dyn Storage + Sync)));
