@@ -48,7 +48,8 @@ const SLACK: usize = 4 << 20;
 struct Broken {
     fault: Fault,
     asked: Cell<usize>,
-    alive: Mutex<Vec<(NonNull<u8>, usize)>>,
+    /// Start, size and alignment of what `malloc` gave; what is left goes back at the end.
+    alive: Mutex<Vec<(NonNull<u8>, usize, usize)>>,
     one: Cell<Option<NonNull<u8>>>,
 }
 
@@ -70,10 +71,19 @@ impl Broken {
     }
 
     fn spoil_the_others(&self, than: Option<NonNull<u8>>) {
-        for &(start, size) in self.alive.lock().unwrap().iter() {
+        for &(start, size, _) in self.alive.lock().unwrap().iter() {
             if Some(start) != than {
                 fill(start, size);
             }
+        }
+    }
+}
+
+impl Drop for Broken {
+    fn drop(&mut self) {
+        for (start, size, align) in self.alive.get_mut().unwrap().drain(..) {
+            // SAFETY: from `allocate` below, used no more.
+            unsafe { MALLOC.free(start, size + SLACK, align) };
         }
     }
 }
@@ -127,7 +137,8 @@ unsafe impl Storage for Broken {
                     zeroed: false,
                 });
             }
-            let grant = MALLOC.allocate(SLACK, SLACK)?;
+            let grant = MALLOC.allocate(SLACK + SLACK, SLACK)?;
+            self.alive.lock().unwrap().push((grant.start, SLACK, SLACK));
             self.one.set(Some(grant.start));
             return Ok(grant);
         }
@@ -141,7 +152,7 @@ unsafe impl Storage for Broken {
             };
         }
         let mut grant = MALLOC.allocate(size.saturating_add(SLACK), align)?;
-        self.alive.lock().unwrap().push((grant.start, size));
+        self.alive.lock().unwrap().push((grant.start, size, align));
         if self.is(CallsDirtyMemoryZero) {
             fill(grant.start, size);
             grant.zeroed = true;
@@ -160,7 +171,7 @@ unsafe impl Storage for Broken {
         self.alive
             .lock()
             .unwrap()
-            .retain(|&(other, _)| other != start);
+            .retain(|&(other, _, _)| other != start);
         if self.is(FreeSpoilsOthers) {
             self.spoil_the_others(None);
         }

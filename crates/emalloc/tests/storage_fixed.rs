@@ -3,11 +3,16 @@
 use emalloc::storage::{Fixed, Grant, Storage, StorageError};
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
+use std::sync::Mutex;
 
 const KIB: usize = 1 << 10;
 
+/// A buffer for ever, which a leak checker can still find.
 fn leaked(bytes: usize) -> &'static mut [MaybeUninit<u8>] {
-    Box::leak(vec![MaybeUninit::uninit(); bytes].into_boxed_slice())
+    static KEPT: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+    let buffer = Box::leak(vec![MaybeUninit::uninit(); bytes].into_boxed_slice());
+    KEPT.lock().unwrap().push(buffer.as_ptr().addr());
+    buffer
 }
 
 fn free(storage: &Fixed, grant: Grant, size: usize) {
