@@ -1,0 +1,90 @@
+//! Resident memory of one replay, with every block filled, in a fresh process that does nothing else.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::contender::{Contender, Lifetime, contenders};
+use crate::replay::{Touch, Trace};
+
+/// What a replay takes, in bytes.
+#[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Resident {
+    /// At most.
+    pub peak: i64,
+    /// After the end of the last request.
+    pub after: i64,
+}
+
+/// Measures all, the null allocator taken off, which must be the first.
+pub fn measure(all: &[Contender], trace: &Path) -> Result<Vec<Option<Resident>>> {
+    let raw = all
+        .iter()
+        .map(|contender| in_child(&contender.label(), trace))
+        .collect::<Result<Vec<_>>>()?;
+    let null = raw[0];
+    Ok(raw
+        .into_iter()
+        .map(|resident| {
+            Some(Resident {
+                peak: resident.peak - null.peak,
+                after: resident.after - null.after,
+            })
+        })
+        .collect())
+}
+
+fn in_child(label: &str, trace: &Path) -> Result<Resident> {
+    let output = Command::new(std::env::current_exe()?)
+        .args(["--memory-child", "--only", label])
+        .arg(trace)
+        .output()
+        .context("cannot start a process to measure memory in")?;
+    ensure!(
+        output.status.success(),
+        "measuring the memory of {label} failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// The measurement, inside the fresh process; the answer goes to standard output.
+pub fn child(trace: &Path, label: &str) -> Result<()> {
+    let mut trace = Trace::open(trace)?;
+    let (mut all, _) = contenders(&[label.to_owned()])?;
+    let contender = all
+        .iter_mut()
+        .find(|contender| contender.label() == label)
+        .with_context(|| format!("{label} is not here"))?;
+    // SAFETY: it may be called at any time.
+    unsafe { libc::malloc_trim(0) };
+    // 5 sets the peak to what is resident now.
+    fs::write("/proc/self/clear_refs", "5")?;
+    let before = status("VmRSS:")?;
+    // The null allocator has nothing to fill.
+    let touch = if label == "null" {
+        Touch::First
+    } else {
+        Touch::Fill
+    };
+    contender
+        .measured
+        .replay(&mut trace, touch, Lifetime::Rounds);
+    let resident = Resident {
+        peak: status("VmHWM:")? - before,
+        after: status("VmRSS:")? - before,
+    };
+    println!("{}", serde_json::to_string(&resident)?);
+    Ok(())
+}
+
+/// A line of `/proc/self/status`, in bytes.
+fn status(name: &str) -> Result<i64> {
+    let text = fs::read_to_string("/proc/self/status")?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next());
+    let kilobytes: i64 = kilobytes.context("no such line in status")?.parse()?;
+    Ok(kilobytes << 10)
+}

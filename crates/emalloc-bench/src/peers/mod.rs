@@ -1,0 +1,7 @@
+//! The allocators that take part, one file each.
+
+pub mod bump;
+pub mod emalloc;
+pub mod null;
+pub mod system;
+pub mod zend;

@@ -1,0 +1,64 @@
+//! The settings in which emalloc is measured: the only place that knows them.
+
+use std::sync::Arc;
+
+use emalloc::heap::{Heap, HeapError, Retain};
+use emalloc::storage::{Cached, MmapAnon};
+
+/// A way to set a heap up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setting {
+    /// What [`Heap::new`] gives: `malloc`, segments of 256K.
+    Default,
+    /// For servers.
+    Recommended,
+    /// For programs that want memory back after each request.
+    Frugal,
+}
+
+impl Setting {
+    /// All of them, in the order of reports.
+    pub const ALL: [Self; 3] = [Self::Default, Self::Recommended, Self::Frugal];
+
+    /// Its name in reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Recommended => "recommended",
+            Self::Frugal => "frugal",
+        }
+    }
+
+    /// A heap with a storage of its own.
+    ///
+    /// # Errors
+    /// No memory for the first segment.
+    pub fn build(self, warm: &Warm) -> Result<Heap, HeapError> {
+        match self {
+            Self::Default => Heap::new(),
+            Self::Recommended => Heap::builder()
+                .storage(warm.segments.clone())
+                .segment_size(2 << 20)
+                .build(),
+            Self::Frugal => Heap::builder()
+                .storage(MmapAnon)
+                .segment_size(256 << 10)
+                .retain(Retain::Bytes(512 << 10))
+                .build(),
+        }
+    }
+}
+
+/// What a process has one of: the storages that its heaps share.
+pub struct Warm {
+    segments: Arc<Cached<MmapAnon>>,
+}
+
+impl Warm {
+    /// Nothing kept yet.
+    pub fn new() -> Self {
+        Self {
+            segments: Arc::new(Cached::new(MmapAnon)),
+        }
+    }
+}
