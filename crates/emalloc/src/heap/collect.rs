@@ -132,7 +132,11 @@ impl State {
                 }
                 self.run_counts[class].set(self.run_counts[class].get() - 1);
                 pages += run.pages;
+                // A free run right behind becomes one with these pages: the search goes on behind that.
                 index = run.first.index + run.pages;
+                if index < self.geometry.pages && segment.map(index) == page::FREE {
+                    index += segment.info(&self.geometry, index).length.get() as usize;
+                }
                 let emptied = segment.header().free_pages.get() as usize + run.pages;
                 let whole =
                     emptied + segment.header().header_pages.get() as usize == self.geometry.pages;
