@@ -1,0 +1,25 @@
+//! `collect` finds every small run without a block in use, wherever it lies.
+
+use emalloc::heap::Heap;
+use emalloc::layout::PAGE;
+
+#[test]
+fn a_run_behind_a_free_page_behind_a_run_is_found() {
+    let heap = Heap::new().unwrap();
+    let run = heap.allocate(8);
+    let page = heap.allocate(PAGE);
+    let other_run = heap.allocate(16);
+    let last = heap.allocate(PAGE);
+    for (at, block) in [run, page, other_run, last].into_iter().enumerate() {
+        let expected = run.addr().get() + at * PAGE;
+        assert_eq!(block.addr().get() / PAGE, expected / PAGE);
+    }
+    for block in [page, run, other_run] {
+        // SAFETY: alive, of this heap, used no more.
+        unsafe { heap.free(block) };
+    }
+    assert_eq!(heap.collect().pages, 2 * PAGE);
+    heap.check().unwrap();
+    // SAFETY: as above.
+    unsafe { heap.free(last) };
+}
