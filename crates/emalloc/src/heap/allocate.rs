@@ -11,7 +11,7 @@ use super::handler::{Recovery, fatal};
 use super::state::State;
 use super::{Heap, Limit};
 use crate::layout::{PAGE, round_up};
-use crate::size_class::{CLASS_OF, SIZES, class_of, pages_of_class};
+use crate::size_class::{CODE_OF, class_of, pages_of_class};
 
 /// The most bytes a block can have: Rust's pointers count no further.
 const MOST: usize = isize::MAX as usize;
@@ -25,17 +25,16 @@ impl State {
             return self.allocate_slow(size);
         }
         // SAFETY: `fast_end` is at most one beyond SMALL_MAX, and the table covers every size up to that.
-        let class = usize::from(unsafe { *CLASS_OF.get_unchecked(size.div_ceil(8)) });
-        // SAFETY: the table holds classes, and there is a list for each class.
-        let list = unsafe { self.lists.get_unchecked(class) };
-        let block = list.get();
+        let code = usize::from(unsafe { *CODE_OF.get_unchecked((size + 7) >> 3) });
+        // SAFETY: the table holds codes.
+        let bin = unsafe { self.bin(code) };
+        let block = bin.head.get();
         // SAFETY: a list holds null or a free block, whose first word is a cell.
         let Some(head) = (unsafe { block.as_ref() }) else {
             return self.allocate_slow(size);
         };
-        list.set(head.next.get());
-        // SAFETY: there is a size for each class.
-        self.add_usage(unsafe { *SIZES.get_unchecked(class) } as usize);
+        bin.head.set(head.next.get());
+        self.add_usage(bin.size);
         block.cast()
     }
 

@@ -11,10 +11,10 @@ use super::handler::{DefaultHandler, Handler};
 use super::index::Index;
 use super::runs::FreeRuns;
 use super::segment::{Geometry, Kind, Segment, page};
-use super::state::{Fresh, SoftLimit, State};
+use super::state::{Bin, Fresh, SoftLimit, State};
 use super::{Heap, Limit, Retain};
 use crate::layout::{DEFAULT_SEGMENT, MAX_SEGMENT, MIN_SEGMENT, PAGE};
-use crate::size_class::SMALL_MAX;
+use crate::size_class::{SMALL_MAX, size_of_class};
 use crate::storage::{Storage, registry};
 
 /// What the original sets aside, in bytes.
@@ -236,9 +236,12 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
         // SAFETY: as above.
         let handler_at = unsafe { grant.start.add(plan.handler) }.cast::<H>();
         let state = State {
-            lists: [const { Cell::new(ptr::null_mut()) }; _],
-            usage: Cell::new(0),
+            bins: array::from_fn(|class| Bin {
+                head: Cell::new(ptr::null_mut()),
+                size: size_of_class(class),
+            }),
             peak: Cell::new(0),
+            below_peak: Cell::new(0),
             fast_end: Cell::new(if options.checked { 0 } else { SMALL_MAX + 1 }),
             geometry,
             fresh: array::from_fn(|_| Fresh {

@@ -202,7 +202,7 @@ impl State {
     /// Every block on the list of `class` is one, and the list ends.
     fn check_list(&self, class: usize) -> Result<(), Corruption> {
         let most = self.run_counts[class].get() as usize * blocks_of_class(class);
-        let mut block = self.lists[class].get();
+        let mut block = self.bins[class].head.get();
         let mut count = 0;
         while !block.is_null() {
             let at = block.addr();
@@ -216,7 +216,7 @@ impl State {
                 segment,
                 index: segment.index_of(at),
             };
-            if usize::from(page.map()) != class {
+            if class_in(page.map()) != Some(class) {
                 return broken(Invariant::FreeList, at);
             }
             let offset = at - self.run_of(page).start().addr();
@@ -252,7 +252,7 @@ impl State {
             segment,
             index: segment.index_of(next),
         };
-        if usize::from(page.map()) != class {
+        if class_in(page.map()) != Some(class) {
             return broken(Invariant::Fresh, next);
         }
         let start = self.run_of(page).start().addr();
@@ -316,8 +316,8 @@ impl State {
         )?;
         equal(Invariant::FreeRuns, 0, sums.free_pages, entered)?;
         equal(Invariant::Usage, 0, sums.held, self.held.get())?;
-        equal(Invariant::Usage, 0, sums.usage, self.usage.get())?;
-        if self.peak.get() < self.usage.get() || self.held_peak.get() < self.held.get() {
+        equal(Invariant::Usage, 0, sums.usage, self.usage())?;
+        if self.peak.get() < self.usage() || self.held_peak.get() < self.held.get() {
             return broken(Invariant::Usage, 0);
         }
         if let Some((segment, index)) = self.reserve_at.get() {

@@ -8,7 +8,7 @@ use super::Heap;
 use super::segment::{Kind, Page, Segment, class_in, page};
 use super::state::{FreeBlock, State};
 use crate::layout::{PAGE, PAGE_SHIFT};
-use crate::size_class::{CLASSES, blocks_of_class, pages_of_class, size_of_class};
+use crate::size_class::{CODES, blocks_of_class, pages_of_class, size_of_class};
 
 /// What [`Heap::collect`] and [`Heap::trim`] found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,8 +72,8 @@ impl State {
                 info.previous.set(ptr::null_mut());
             }
         }
-        for list in &self.lists {
-            let mut block = list.replace(ptr::null_mut());
+        for bin in &self.bins {
+            let mut block = bin.head.replace(ptr::null_mut());
             // SAFETY: a list holds null or a free block, whose first word leads to the next.
             while let Some(node) = unsafe { block.as_ref() } {
                 let next = node.next.get();
@@ -109,8 +109,8 @@ impl State {
                     let head: *mut FreeBlock = run.first.info(&self.geometry).next.get().cast();
                     if let Some(last) = self.free_blocks(run.first).last() {
                         // SAFETY: it is a free block of that run.
-                        unsafe { &*last }.next.set(self.lists[class].get());
-                        self.lists[class].set(head);
+                        unsafe { &*last }.next.set(self.bins[class].head.get());
+                        self.bins[class].head.set(head);
                     }
                 }
             }
@@ -127,7 +127,9 @@ impl State {
             // inside that, nothing says any more where runs begin.
             let mut index = 0;
             while let Some(run) = self.empty_run(segment, index) {
-                let class = usize::from(run.byte);
+                let Some(class) = class_in(run.byte) else {
+                    break;
+                };
                 if self.holds_fresh(class, run.first) {
                     self.fresh[class].bytes.set(0);
                 }
@@ -240,4 +242,4 @@ impl Heap {
     }
 }
 
-const _: () = assert!(CLASSES < page::HEADER as usize);
+const _: () = assert!(CODES <= page::HEADER as usize);

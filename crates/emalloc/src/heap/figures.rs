@@ -63,7 +63,7 @@ impl State {
         let runs = self.run_counts[class].get() as usize;
         let blocks = runs * blocks_of_class(class);
         let mut free = self.fresh[class].bytes.get() / block_size;
-        let mut block = self.lists[class].get();
+        let mut block = self.bins[class].head.get();
         // SAFETY: a list holds null or a free block, whose first word leads to the next.
         while let Some(node) = unsafe { block.as_ref() } {
             free += 1;
@@ -83,7 +83,7 @@ impl Heap {
     /// Bytes in blocks, as rounded when handed out. (`memory_get_usage(false)`)
     #[inline]
     pub fn usage(&self) -> usize {
-        self.state().usage.get()
+        self.state().usage()
     }
 
     /// The most bytes in blocks since the last reset of the heap or of its peaks. (`memory_get_peak_usage(false)`)
@@ -107,7 +107,7 @@ impl Heap {
     /// Makes both peaks begin anew at what is used now. (`memory_reset_peak_usage`)
     pub fn reset_peaks(&self) {
         let state = self.state();
-        state.peak.set(state.usage.get());
+        state.reset_peak();
         state.held_peak.set(state.held.get());
     }
 
@@ -138,7 +138,7 @@ impl Heap {
             Kind::Pages => segment.header().free_pages.get() as usize,
             Kind::Huge => 0,
         };
-        let (usage, held) = (state.usage.get(), state.held.get());
+        let (usage, held) = (state.usage(), state.held.get());
         Figures {
             version: 1,
             size: size_of::<Figures>() as u32,

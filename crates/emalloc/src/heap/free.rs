@@ -7,9 +7,9 @@ use core::ptr::{self, NonNull};
 use super::Heap;
 use super::fault::{Fault, FaultKind, PageUse};
 use super::segment::{Page, Segment, class_in, page};
-use super::state::State;
+use super::state::{Bin, State};
 use crate::layout::{PAGE, PAGE_SHIFT, round_up};
-use crate::size_class::{CLASS_OF, CLASSES, SIZES, blocks_of_class, class_of, size_of_class};
+use crate::size_class::{CODE_OF, CODES, blocks_of_class, class_of, size_of_class};
 
 /// What a pointer turned out to be.
 #[derive(Clone, Copy)]
@@ -36,11 +36,26 @@ impl State {
         if !ptr::eq(segment.header().owner.get(), self) {
             return Err(foreign(address));
         }
-        let class = usize::from(segment.map((address - segment.address()) >> PAGE_SHIFT));
-        if class >= CLASSES {
+        let code = usize::from(segment.map((address - segment.address()) >> PAGE_SHIFT));
+        if code >= CODES {
             return self.free_slow(block);
         }
-        self.free_small(class, block)
+        // SAFETY: it is less than CODES.
+        self.free_small(unsafe { self.bin(code) }, block)
+    }
+
+    /// The class of the block at `block`, if it is a small one of this heap. Not in checked mode.
+    ///
+    /// # Safety
+    /// As [`Heap::free`].
+    #[inline(always)]
+    pub unsafe fn small_class(&self, block: NonNull<u8>) -> Option<usize> {
+        // SAFETY: as in `free`.
+        let segment = unsafe { Segment::at(self.geometry.segment_address(block.addr().get())) };
+        if !ptr::eq(segment.header().owner.get(), self) {
+            return None;
+        }
+        class_in(segment.map(segment.index_of(block.addr().get())))
     }
 
     /// Frees the block at `block`, which was last asked for with `size` bytes and `align`.
@@ -60,20 +75,18 @@ impl State {
             return self.free_sized_slow(block, size, align);
         }
         // SAFETY: `fast_end` is at most one beyond SMALL_MAX, and the table covers every size up to that.
-        let class = usize::from(unsafe { *CLASS_OF.get_unchecked(rounded.div_ceil(8)) });
-        self.free_small(class, block)
+        let code = usize::from(unsafe { *CODE_OF.get_unchecked((rounded + 7) >> 3) });
+        // SAFETY: the table holds codes.
+        self.free_small(unsafe { self.bin(code) }, block)
     }
 
     #[inline(always)]
-    fn free_small(&self, class: usize, block: NonNull<u8>) -> Result<(), Fault> {
-        // SAFETY: callers checked that it is a class, and each class has a list.
-        let list = unsafe { self.lists.get_unchecked(class) };
-        if ptr::eq(list.get(), block.as_ptr().cast()) {
-            return Err(freed_twice(block.addr().get(), class));
+    fn free_small(&self, bin: &Bin, block: NonNull<u8>) -> Result<(), Fault> {
+        if ptr::eq(bin.head.get(), block.as_ptr().cast()) {
+            return Err(freed_twice(block.addr().get(), bin.size));
         }
-        self.push(class, block.as_ptr());
-        // SAFETY: as above, there is a size for each class.
-        self.sub_usage(unsafe { *SIZES.get_unchecked(class) } as usize);
+        bin.push(block.as_ptr());
+        self.sub_usage(bin.size);
         Ok(())
     }
 
@@ -121,7 +134,7 @@ impl State {
                 if self.geometry.checked() {
                     self.set_alive(block.as_ptr(), false);
                 }
-                self.free_small(class, block)?;
+                self.free_small(&self.bins[class], block)?;
             }
             Place::Large { run, pages } => self.free_large(run, pages),
             Place::Huge { segment } => self.free_huge(segment),
@@ -183,7 +196,7 @@ impl State {
         if self.geometry.checked() {
             let (word, bit) = segment.live_bit(&self.geometry, address);
             if word.get() & bit == 0 {
-                return Err(freed_twice(address, class));
+                return Err(freed_twice(address, size_of_class(class)));
             }
         }
         Ok(Place::Small { class })
@@ -208,12 +221,10 @@ fn foreign(address: usize) -> Fault {
 }
 
 #[cold]
-fn freed_twice(address: usize, class: usize) -> Fault {
+fn freed_twice(address: usize, block_size: usize) -> Fault {
     Fault {
         address,
-        kind: FaultKind::DoubleFree {
-            block_size: size_of_class(class),
-        },
+        kind: FaultKind::DoubleFree { block_size },
     }
 }
 

@@ -129,11 +129,7 @@ impl State {
     fn count_resized(&self, segment: Segment, old: usize, new: usize) -> *mut u8 {
         segment.header().size.set(new);
         self.count_changed(old, new);
-        if new > old {
-            self.add_usage(new - old);
-        } else {
-            self.sub_usage(old - new);
-        }
+        self.change_usage(old, new);
         self.huge_block(segment)
     }
 

@@ -18,8 +18,11 @@ impl State {
             self.release_segment(segment);
         }
         let keep = match self.retain {
-            // What requests needed lately: half of the weight is this one's.
-            Retain::Adaptive => (self.keep.get() + self.segments_peak.get()).div_ceil(2),
+            Retain::Adaptive => {
+                let (kept, used) = (self.keep.get(), self.segments_peak.get());
+                // As many as this request has used, at once; fewer only little by little.
+                used.max(kept - kept.saturating_sub(used).div_ceil(4))
+            }
             Retain::Bytes(bytes) => (bytes / self.geometry.segment_size).max(1),
         };
         self.keep.set(keep);
@@ -39,14 +42,13 @@ impl State {
         if self.compact != 0 && self.held_peak.get() > self.compact {
             self.storage().trim();
         }
-        self.peak.set(0);
         self.held_peak.set(self.held.get());
         self.close_reserve();
     }
 
     fn forget_blocks(&self) {
-        for list in &self.lists {
-            list.set(ptr::null_mut());
+        for bin in &self.bins {
+            bin.head.set(ptr::null_mut());
         }
         for fresh in &self.fresh {
             fresh.bytes.set(0);
@@ -58,7 +60,8 @@ impl State {
         self.empty_segments.set(0);
         self.reserve_at.set(None);
         self.refusal.set(None);
-        self.usage.set(0);
+        self.peak.set(0);
+        self.below_peak.set(0);
     }
 
     fn renew(&self, segment: super::segment::Segment) {

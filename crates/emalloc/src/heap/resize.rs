@@ -1,14 +1,16 @@
 //! Owns resizing: every chance to do it in place, and the copy when there is none.
 
+use core::mem::MaybeUninit;
 use core::panic::Location;
 use core::ptr::{self, NonNull};
 
 use super::Heap;
 use super::error::AllocError;
 use super::free::Place;
+use super::segment::{Segment, page};
 use super::state::State;
 use crate::layout::{PAGE, round_up};
-use crate::size_class::class_of;
+use crate::size_class::{SMALL_MAX, class_of, size_of_class};
 
 impl State {
     /// Makes the block at `block` hold `size` bytes at a multiple of `align`. Null after `refuse`; the block is as
@@ -19,7 +21,78 @@ impl State {
     ///
     /// # Safety
     /// As [`Heap::free`].
+    #[inline]
     pub unsafe fn resize(&self, block: NonNull<u8>, size: usize, align: usize) -> *mut u8 {
+        if self.fast_end.get() == 0 {
+            return self.resize_slow(block, size, align);
+        }
+        // Most blocks are small before and after.
+        if align <= PAGE
+            && let Some(size) = round_up(size.max(1), align)
+            && let Some(new) = class_of(size)
+            // SAFETY: the caller's promise.
+            && let Some(old) = unsafe { self.small_class(block) }
+        {
+            return self.resize_small(block, old, new, size);
+        }
+        // SAFETY: the caller's promise.
+        if align <= PAGE && unsafe { self.has_pages_for(block, size) } {
+            return block.as_ptr();
+        }
+        self.resize_slow(block, size, align)
+    }
+
+    /// Whether `block` is a large or huge one of this heap that holds `size` bytes, with no page to spare: texts
+    /// and lists grow by a little many times. Not in checked mode.
+    ///
+    /// # Safety
+    /// As [`Heap::free`].
+    unsafe fn has_pages_for(&self, block: NonNull<u8>, size: usize) -> bool {
+        let address = block.addr().get();
+        // SAFETY: as in `free`.
+        let segment = unsafe { Segment::at(self.geometry.segment_address(address)) };
+        if !ptr::eq(segment.header().owner.get(), self)
+            || !address.is_multiple_of(PAGE)
+            || size <= SMALL_MAX
+        {
+            return false;
+        }
+        let index = segment.index_of(address);
+        match segment.map(index) {
+            page::LARGE => {
+                let pages = segment.info(&self.geometry, index).length.get() as usize;
+                size.div_ceil(PAGE) == pages
+            }
+            page::HUGE => {
+                let has = self.huge_size(segment);
+                size <= has && has - size < PAGE
+            }
+            _ => false,
+        }
+    }
+
+    /// Moves a small block from class `old` to class `new`, if those differ.
+    #[inline]
+    fn resize_small(&self, block: NonNull<u8>, old: usize, new: usize, size: usize) -> *mut u8 {
+        if old == new {
+            return block.as_ptr();
+        }
+        let moved = match self.take_small(new, size) {
+            block if block.is_null() => return block,
+            block => block,
+        };
+        let (old_size, new_size) = (size_of_class(old), size_of_class(new));
+        // SAFETY: both blocks have that many bytes; the new one overlaps nothing alive.
+        unsafe { copy_words(block.as_ptr(), moved, old_size.min(new_size)) };
+        self.bins[old].push(block.as_ptr());
+        self.change_usage(old_size, new_size);
+        moved
+    }
+
+    /// Resizing in all its cases.
+    #[cold]
+    #[inline(never)]
+    fn resize_slow(&self, block: NonNull<u8>, size: usize, align: usize) -> *mut u8 {
         if self.walking.get() {
             return self.refuse(AllocError::Walking);
         }
@@ -90,8 +163,31 @@ impl State {
         // SAFETY: the caller gave the block up, and `place` says that it is one.
         let freed = unsafe { self.free(block) };
         debug_assert!(freed.is_ok());
-        self.peak.set(peak.max(self.usage.get()));
+        let after = self.usage();
+        self.peak.set(peak.max(after));
+        self.below_peak.set(self.peak.get() - after);
         new
+    }
+}
+
+/// Copies `bytes` bytes, a multiple of 8, between blocks that do not overlap.
+///
+/// # Safety
+/// Both are that long and aligned to 8.
+#[inline(always)]
+unsafe fn copy_words(from: *const u8, to: *mut u8, bytes: usize) {
+    if bytes > 128 {
+        // SAFETY: the caller's promise.
+        return unsafe { ptr::copy_nonoverlapping(from, to, bytes) };
+    }
+    // A call costs more than a few words. Blocks hold anything, also what was never written.
+    let (from, to) = (
+        from.cast::<MaybeUninit<u64>>(),
+        to.cast::<MaybeUninit<u64>>(),
+    );
+    for word in 0..bytes / 8 {
+        // SAFETY: the caller's promise.
+        unsafe { to.add(word).write(from.add(word).read()) };
     }
 }
 

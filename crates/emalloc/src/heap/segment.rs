@@ -22,9 +22,9 @@ use core::ptr::{self, NonNull};
 
 use super::state::State;
 use crate::layout::{PAGE, PAGE_SHIFT};
-use crate::size_class::CLASSES;
+use crate::size_class::CODES;
 
-/// What a byte of the page map says. Bytes below [`CLASSES`] are a small run of that class.
+/// What a byte of the page map says. Bytes below [`CODES`] are the code of a small run's class.
 pub(super) mod page {
     /// The segment's own header.
     pub const HEADER: u8 = 0xF0;
@@ -95,6 +95,8 @@ pub(super) struct PageInfo {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Geometry {
     pub segment_size: usize,
+    /// The bits of an address that lead to its segment.
+    mask: usize,
     /// Pages in a segment, header included.
     pub pages: usize,
     /// Offset of the first [`PageInfo`].
@@ -120,6 +122,7 @@ impl Geometry {
         };
         Self {
             segment_size,
+            mask: !(segment_size - 1),
             pages,
             infos,
             live,
@@ -141,7 +144,7 @@ impl Geometry {
     /// Where the header of the segment must be that holds the block at `address`.
     #[inline(always)]
     pub fn segment_address(&self, address: usize) -> usize {
-        address.wrapping_sub(1) & !(self.segment_size - 1)
+        address.wrapping_sub(1) & self.mask
     }
 
     /// Whether the heap is in checked mode.
@@ -151,7 +154,7 @@ impl Geometry {
 
     /// The page to which `info` belongs.
     pub fn page_of(&self, info: *mut PageInfo) -> Page {
-        let address = info.addr() & !(self.segment_size - 1);
+        let address = info.addr() & self.mask;
         // SAFETY: a PageInfo lies in the header of its segment, so the segment begins at the multiple below.
         let segment = unsafe { Segment::at(address) };
         let index = (info.addr() - address - self.infos) / size_of::<PageInfo>();
@@ -313,7 +316,13 @@ impl Page {
 }
 
 /// The class of a small run that the map byte speaks of, if it does.
+#[inline(always)]
 pub(super) fn class_in(byte: u8) -> Option<usize> {
-    let class = usize::from(byte);
-    (class < CLASSES).then_some(class)
+    let code = usize::from(byte);
+    (code < CODES).then_some(code / 2)
+}
+
+/// The map byte for a small run of `class`.
+pub(super) fn code_in_map(class: usize) -> u8 {
+    2 * class as u8
 }

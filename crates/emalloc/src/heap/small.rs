@@ -4,26 +4,43 @@
 
 use core::ptr;
 
-use super::segment::Page;
-use super::state::{FreeBlock, State};
+use super::segment::{Page, code_in_map};
+use super::state::{Bin, FreeBlock, State};
 use crate::layout::PAGE;
 use crate::size_class::{blocks_of_class, pages_of_class, size_of_class};
 
-/// Blocks are carved in batches of about this many bytes ...
-const BATCH_BYTES: usize = 1024;
+/// The first run of a class begins with a batch of this many blocks.
+const FIRST_BATCH: usize = 8;
 
-/// ... and at most this many blocks.
-const BATCH_BLOCKS: usize = 32;
+impl Bin {
+    /// Puts a block on the list.
+    #[inline(always)]
+    pub fn push(&self, block: *mut u8) {
+        let node = block.cast::<FreeBlock>();
+        let next = self.head.clone();
+        // SAFETY: the block is not in use, and it has room and alignment for a node.
+        unsafe { node.write(FreeBlock { next }) };
+        self.head.set(node);
+    }
+
+    /// Takes the block last put on the list; null if there is none.
+    #[inline(always)]
+    fn pop(&self) -> *mut u8 {
+        let block = self.head.get();
+        // SAFETY: a list holds null or a free block.
+        if let Some(head) = unsafe { block.as_ref() } {
+            self.head.set(head.next.get());
+        }
+        block.cast()
+    }
+}
 
 impl State {
-    /// A block of `class`; `requested` is for the error.
+    /// A block of `class`; `requested` is for the error. Null after `refuse`.
     pub fn allocate_small(&self, class: usize, requested: usize) -> *mut u8 {
-        let mut block = self.pop(class);
+        let block = self.take_small(class, requested);
         if block.is_null() {
-            if self.fresh[class].bytes.get() == 0 && !self.add_run(class, requested) {
-                return ptr::null_mut();
-            }
-            block = self.carve(class);
+            return block;
         }
         self.add_usage(size_of_class(class));
         if self.geometry.checked() {
@@ -32,30 +49,29 @@ impl State {
         block
     }
 
-    /// Puts a block of `class` on its list.
-    #[inline(always)]
-    pub fn push(&self, class: usize, block: *mut u8) {
-        // SAFETY: classes come from the page map or the table of classes, and each has a list.
-        let list = unsafe { self.lists.get_unchecked(class) };
-        let node = block.cast::<FreeBlock>();
-        // SAFETY: the block is not in use, and it has room and alignment for a node.
-        unsafe { node.write(FreeBlock { next: list.clone() }) };
-        list.set(node);
+    /// A block of `class` that is counted nowhere yet. Null after `refuse`.
+    #[inline]
+    pub fn take_small(&self, class: usize, requested: usize) -> *mut u8 {
+        let block = self.bins[class].pop();
+        if !block.is_null() {
+            return block;
+        }
+        self.carve_or_add_run(class, requested)
     }
 
-    fn pop(&self, class: usize) -> *mut u8 {
-        let block = self.lists[class].get();
-        // SAFETY: a list holds null or a free block.
-        if let Some(head) = unsafe { block.as_ref() } {
-            self.lists[class].set(head.next.get());
+    #[cold]
+    #[inline(never)]
+    fn carve_or_add_run(&self, class: usize, requested: usize) -> *mut u8 {
+        if self.fresh[class].bytes.get() == 0 && !self.add_run(class, requested) {
+            return ptr::null_mut();
         }
-        block.cast()
+        self.carve(class)
     }
 
     /// Gives `class` a new run. Says no after `refuse`.
     fn add_run(&self, class: usize, requested: usize) -> bool {
         let pages = pages_of_class(class);
-        let Some(run) = self.find_pages(pages, PAGE, class as u8, requested) else {
+        let Some(run) = self.find_pages(pages, PAGE, code_in_map(class), requested) else {
             return false;
         };
         for back in 1..pages {
@@ -64,7 +80,7 @@ impl State {
         // A handler that was told of the soft limit may have used the heap and got a run meanwhile.
         while self.fresh[class].bytes.get() > 0 {
             let block = self.carve(class);
-            self.push(class, block);
+            self.bins[class].push(block);
         }
         self.fresh[class].next.set(run.start());
         self.fresh[class]
@@ -79,12 +95,18 @@ impl State {
         let size = size_of_class(class);
         let fresh = &self.fresh[class];
         let (block, bytes) = (fresh.next.get(), fresh.bytes.get());
-        let batch = (BATCH_BYTES / size)
-            .clamp(1, BATCH_BLOCKS)
-            .min(bytes / size);
+        // As much again as the run has given so far, up to the end of the page: a heap that needs few
+        // blocks is spared the rest, one that needs many is soon served by the page.
+        let given = blocks_of_class(class) * size - bytes;
+        let most = match self.run_counts[class].get() {
+            1 => given.max(FIRST_BATCH * size),
+            _ => PAGE,
+        };
+        let to_page_end = PAGE - block.addr() % PAGE;
+        let batch = (to_page_end.min(most) / size).max(1).min(bytes / size);
         for number in (1..batch).rev() {
             // Last first, so that they are handed out by rising address.
-            self.push(class, block.wrapping_add(number * size));
+            self.bins[class].push(block.wrapping_add(number * size));
         }
         fresh.next.set(block.wrapping_add(batch * size));
         fresh.bytes.set(bytes - batch * size);

@@ -19,6 +19,15 @@ pub(super) struct FreeBlock {
     pub next: Cell<*mut FreeBlock>,
 }
 
+/// What the fast paths know of a class.
+#[repr(C)]
+pub(super) struct Bin {
+    /// Its free blocks.
+    pub head: Cell<*mut FreeBlock>,
+    /// Bytes of each.
+    pub size: usize,
+}
+
 /// The part of a class's newest run that no list knows yet.
 pub(super) struct Fresh {
     /// The first byte not carved into blocks.
@@ -41,11 +50,11 @@ pub(super) enum SoftLimit {
 /// Everything a heap knows.
 #[repr(C)]
 pub(super) struct State {
-    /// Free small blocks, by class.
-    pub lists: [Cell<*mut FreeBlock>; CLASSES],
-    /// Bytes in blocks, as rounded to classes, pages and grants.
-    pub usage: Cell<usize>,
+    pub bins: [Bin; CLASSES],
+    /// The most bytes that were in blocks, and how far below that the usage is now: counting a block
+    /// changes one number, and both figures are exact.
     pub peak: Cell<usize>,
+    pub below_peak: Cell<usize>,
     /// Requests below this size may take the fast path: one beyond `SMALL_MAX`, or 0 in checked mode or while walking.
     pub fast_end: Cell<usize>,
     pub geometry: Geometry,
@@ -101,17 +110,55 @@ impl State {
         unsafe { self.handler.as_ref() }
     }
 
+    /// The bin of the class whose code this is.
+    ///
+    /// # Safety
+    /// It is a code: out of the table of codes, or found to be less than [`CODES`](crate::size_class::CODES).
+    #[inline(always)]
+    pub unsafe fn bin(&self, code: usize) -> &Bin {
+        let bins: *const Bin = self.bins.as_ptr();
+        // SAFETY: a code is twice the number of a class, and each class has a bin.
+        unsafe { &*bins.byte_add(code * (size_of::<Bin>() / 2)) }
+    }
+
+    /// Bytes in blocks, as rounded to classes, pages and grants.
+    pub fn usage(&self) -> usize {
+        self.peak.get() - self.below_peak.get()
+    }
+
     /// Counts `bytes` more in blocks.
     #[inline(always)]
     pub fn add_usage(&self, bytes: usize) {
-        let usage = self.usage.get() + bytes;
-        self.usage.set(usage);
-        self.peak.set(self.peak.get().max(usage));
+        // Below the peak, which is nearly always, this is one subtraction and a test of its carry.
+        match self.below_peak.get().checked_sub(bytes) {
+            Some(below) => self.below_peak.set(below),
+            None => {
+                self.peak.set(self.usage() + bytes);
+                self.below_peak.set(0);
+            }
+        }
     }
 
+    /// Counts `bytes` less.
     #[inline(always)]
     pub fn sub_usage(&self, bytes: usize) {
-        self.usage.set(self.usage.get() - bytes);
+        self.below_peak.set(self.below_peak.get() + bytes);
+    }
+
+    /// Counts a block that became `new` instead of `old` bytes.
+    #[inline(always)]
+    pub fn change_usage(&self, old: usize, new: usize) {
+        if new > old {
+            self.add_usage(new - old);
+        } else {
+            self.sub_usage(old - new);
+        }
+    }
+
+    /// Makes the peak begin anew at the usage.
+    pub fn reset_peak(&self) {
+        self.peak.set(self.usage());
+        self.below_peak.set(0);
     }
 
     /// Notes why a request is refused; the caller then answers null.
