@@ -181,8 +181,11 @@ impl State {
         unsafe { self.storage().free(base, size, align) };
     }
 
-    /// Sets pages aside for the handler of an error, if there are enough that are free.
+    /// Sets pages aside for the handler of an error, if there are enough that are free. Not during a walk.
     pub fn close_reserve(&self) -> bool {
+        if self.walking.get() {
+            return false;
+        }
         let pages = self.reserve.get();
         if pages == 0 || self.reserve_at.get().is_some() {
             return true;
@@ -194,9 +197,11 @@ impl State {
         true
     }
 
-    /// Makes the reserve's pages free for use.
+    /// Makes the reserve's pages free for use. Not during a walk: a segment may leave the heap because of it.
     pub fn open_reserve(&self) {
-        if let Some((segment, index)) = self.reserve_at.take() {
+        if !self.walking.get()
+            && let Some((segment, index)) = self.reserve_at.take()
+        {
             self.give_pages(Page { segment, index }, self.reserve.get());
         }
     }

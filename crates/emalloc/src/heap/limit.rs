@@ -72,7 +72,6 @@ impl Heap {
 
     /// Sets the reserve aside again, as a reset of the heap does too. Says whether that was possible without new memory.
     pub fn close_reserve(&self) -> bool {
-        let state = self.state();
-        !state.walking.get() && state.close_reserve()
+        self.state().close_reserve()
     }
 }
