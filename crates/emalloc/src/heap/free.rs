@@ -335,11 +335,16 @@ impl Heap {
     ///
     /// A huge block's segment is known by the part of it up to the segment size.
     pub fn owns(&self, address: *const u8) -> bool {
-        let state = self.state();
-        state
-            .index
-            .find(state.geometry.segment_address(address.addr()))
-            .is_some()
+        let (state, address) = (self.state(), address.addr());
+        let holds = |at| {
+            state.index.find(at).is_some_and(|segment| {
+                let header = segment.header();
+                address.wrapping_sub(header.base.get().addr().get()) < header.size.get()
+            })
+        };
+        // The second one finds a block that begins right behind its header's segment (see `segment`).
+        holds(address & !(state.geometry.segment_size - 1))
+            || holds(state.geometry.segment_address(address))
     }
 
     /// Tells the handler of a wrong pointer that the caller's caller gave.
