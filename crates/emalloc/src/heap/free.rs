@@ -156,13 +156,7 @@ impl State {
             page::HUGE if begins_page => Ok(Place::Huge { segment }),
             byte => match class_in(byte) {
                 Some(class) => self.locate_small(segment, class, address),
-                None => Err(Fault {
-                    address,
-                    kind: FaultKind::NotABlock {
-                        page: index,
-                        holds: page_use(byte),
-                    },
-                }),
+                None => Err(not_a_block(segment, address)),
             },
         }
     }
@@ -173,7 +167,10 @@ impl State {
             index: segment.index_of(address),
         });
         let (block_size, offset) = (size_of_class(class), address - run.start().addr());
-        if !offset.is_multiple_of(block_size) || offset / block_size >= blocks_of_class(class) {
+        if offset / block_size >= blocks_of_class(class) {
+            return Err(not_a_block(segment, address));
+        }
+        if !offset.is_multiple_of(block_size) {
             let kind = FaultKind::Misaligned {
                 block_size,
                 offset: offset % block_size,
@@ -205,6 +202,14 @@ fn foreign(address: usize) -> Fault {
         address,
         kind: FaultKind::Foreign,
     }
+}
+
+#[cold]
+fn not_a_block(segment: Segment, address: usize) -> Fault {
+    let page = segment.index_of(address);
+    let holds = page_use(segment.map(page));
+    let kind = FaultKind::NotABlock { page, holds };
+    Fault { address, kind }
 }
 
 #[cold]
