@@ -285,7 +285,8 @@ impl Heap {
     ///
     /// # Safety
     /// As [`free`](Self::free); and the block was last asked for (allocated or resized) with this `layout`, or
-    /// with one of the same alignment and a size up to its usable size. Checked mode reports a wrong size.
+    /// with one of the same alignment and of a smaller size, as long as `layout`'s size is at most the block's
+    /// usable size. Checked mode reports a wrong size.
     #[inline]
     #[track_caller]
     pub unsafe fn free_sized(&self, block: NonNull<u8>, layout: core::alloc::Layout) {
