@@ -159,10 +159,7 @@ impl State {
             .set(self.geometry.header_end.div_ceil(PAGE) as u32);
         self.link(segment);
         self.enter_pages(segment);
-        let segments = self.page_segments.get() + 1;
-        self.page_segments.set(segments);
-        self.segments_peak
-            .set(self.segments_peak.get().max(segments));
+        self.page_segments.set(self.page_segments.get() + 1);
         Ok(())
     }
 

@@ -18,8 +18,7 @@ impl State {
             self.release_segment(segment);
         }
         let keep = match self.retain {
-            // What requests needed lately: half of the weight is this one's.
-            Retain::Adaptive => (self.keep.get() + self.segments_peak.get()).div_ceil(2),
+            Retain::Adaptive => mean(self.keep.get(), self.used_peak.get()).max(1),
             Retain::Bytes(bytes) => (bytes / self.geometry.segment_size).max(1),
         };
         self.keep.set(keep);
@@ -35,7 +34,7 @@ impl State {
         }
         // Entered last, the first segment is used first again: it is the warmest.
         self.renew(self.first);
-        self.segments_peak.set(self.page_segments.get());
+        self.used_peak.set(0);
         if self.compact != 0 && self.held_peak.get() > self.compact {
             self.storage().trim();
         }
@@ -66,6 +65,16 @@ impl State {
             segment.clear_live_bits(&self.geometry);
         }
         self.enter_pages(segment);
+    }
+}
+
+/// What requests needed lately: half of the weight is this one's. Rounded towards it, so that it is reached.
+fn mean(before: usize, now: usize) -> usize {
+    let sum = before + now;
+    if now > before {
+        sum.div_ceil(2)
+    } else {
+        sum / 2
     }
 }
 
