@@ -11,9 +11,14 @@ pub(super) struct Index {
     root: Cell<Option<Segment>>,
 }
 
-/// A priority that looks random but follows from the address (Fibonacci hashing, folded).
+/// A priority that looks random but follows from the address. Two rounds of multiplying and folding: after one,
+/// segments at regular distances can rise or fall in priority together, which makes the tree a list.
 fn priority(segment: Segment) -> u32 {
-    let mixed = (segment.address() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mut mixed = segment.address() as u64;
+    for _ in 0..2 {
+        mixed ^= mixed >> 32;
+        mixed = mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
     (mixed >> 32) as u32
 }
 
