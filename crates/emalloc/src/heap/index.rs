@@ -2,13 +2,12 @@
 //! themselves, so that it needs no memory and cannot fail. It tells whether an
 //! address may be followed at all. Used inside `heap`.
 
-use core::cell::Cell;
-
+use super::link::Link;
 use super::segment::Segment;
 
 /// The segments of a heap, by address.
 pub(super) struct Index {
-    root: Cell<Option<Segment>>,
+    root: Link,
 }
 
 /// A priority that looks random but follows from the address. Two rounds of multiplying and folding: after one,
@@ -24,9 +23,7 @@ fn priority(segment: Segment) -> u32 {
 
 impl Index {
     pub const fn new() -> Self {
-        Self {
-            root: Cell::new(None),
-        }
+        Self { root: Link::none() }
     }
 
     /// The segment whose header lies at `address`.
@@ -52,7 +49,8 @@ impl Index {
             }
             place = child(segment, address);
         }
-        let mut rest = place.replace(Some(new));
+        let mut rest = place.get();
+        place.set(Some(new));
         // ... and what stood there is split into what lies below and above it.
         let header = new.header();
         let (mut below, mut above) = (&header.left, &header.right);
@@ -119,7 +117,7 @@ impl Index {
     }
 }
 
-fn child<'a>(segment: Segment, address: usize) -> &'a Cell<Option<Segment>> {
+fn child<'a>(segment: Segment, address: usize) -> &'a Link {
     let header = segment.header();
     if address < segment.address() {
         &header.left
