@@ -334,7 +334,7 @@ fn a_run_is_found_before_a_refusal_wherever_it_is() {
         short.push(block);
         // So that it has no free neighbour later.
         let behind = block.addr().get() + 65 * PAGE;
-        while behind % segment != 0 && heap.allocate(PAGE).addr().get() != behind {}
+        while !behind.is_multiple_of(segment) && heap.allocate(PAGE).addr().get() != behind {}
     }
     while heap.figures().free_pages > 0 {
         heap.allocate(PAGE);

@@ -30,7 +30,7 @@ fn fragmented(segment_size: usize, bytes: usize, free: usize) -> Heap {
         gaps.push(gap);
         let behind = gap.addr().get() + free * PAGE;
         // Its neighbour; before that go what pages are left over elsewhere.
-        while behind % segment_size != 0 && heap.allocate(PAGE).addr().get() != behind {}
+        while !behind.is_multiple_of(segment_size) && heap.allocate(PAGE).addr().get() != behind {}
     }
     while heap.figures().free_pages > 0 {
         heap.allocate(PAGE);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use emalloc::heap::{AllocError, Collected, FaultKind, Heap, Item, Limit, PageUse};
 use emalloc::layout::PAGE;
 use emalloc::storage::{Counting, Malloc};
-use handlers::{Telling, refusal, told};
+use handlers::{Telling, What, told};
 
 const SEGMENT: usize = 64 << 10;
 
@@ -30,6 +30,13 @@ fn items(heap: &Heap) -> Vec<Item> {
     let mut items = Vec::new();
     heap.walk(&mut |item| items.push(item));
     items
+}
+
+fn refusal<R>(body: impl FnOnce() -> R) -> AllocError {
+    match told(body).what {
+        What::Refused(error) => error,
+        What::Fault(fault) => panic!("{fault}"),
+    }
 }
 
 fn address(block: NonNull<u8>) -> usize {
