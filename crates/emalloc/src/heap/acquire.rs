@@ -159,10 +159,7 @@ impl State {
             .set(self.geometry.header_end.div_ceil(PAGE) as u32);
         self.link(segment);
         self.enter_pages(segment);
-        let segments = self.page_segments.get() + 1;
-        self.page_segments.set(segments);
-        self.segments_peak
-            .set(self.segments_peak.get().max(segments));
+        self.page_segments.set(self.page_segments.get() + 1);
         Ok(())
     }
 
@@ -181,8 +178,11 @@ impl State {
         unsafe { self.storage().free(base, size, align) };
     }
 
-    /// Sets pages aside for the handler of an error, if there are enough that are free.
+    /// Sets pages aside for the handler of an error, if there are enough that are free. Not during a walk.
     pub fn close_reserve(&self) -> bool {
+        if self.walking.get() {
+            return false;
+        }
         let pages = self.reserve.get();
         if pages == 0 || self.reserve_at.get().is_some() {
             return true;
@@ -194,9 +194,11 @@ impl State {
         true
     }
 
-    /// Makes the reserve's pages free for use.
+    /// Makes the reserve's pages free for use. Not during a walk: a segment may leave the heap because of it.
     pub fn open_reserve(&self) {
-        if let Some((segment, index)) = self.reserve_at.take() {
+        if !self.walking.get()
+            && let Some((segment, index)) = self.reserve_at.take()
+        {
             self.give_pages(Page { segment, index }, self.reserve.get());
         }
     }

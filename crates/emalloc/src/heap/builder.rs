@@ -256,7 +256,7 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
             page_segments: Cell::new(1),
             empty_segments: Cell::new(0),
             huge_segments: Cell::new(0),
-            segments_peak: Cell::new(1),
+            used_peak: Cell::new(0),
             keep: Cell::new(1),
             retain: options.retain,
             compact: options.compact,

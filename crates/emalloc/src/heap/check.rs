@@ -1,25 +1,26 @@
-//! Owns the check of everything that must hold inside a heap. It follows no
-//! pointer it has not found to be sound first, so a broken heap gets a report.
+//! Owns the check of everything that must hold inside a heap: what it is, the
+//! free lists and the counts; the segments are in `check_segments`. It follows
+//! no pointer it has not found to be sound first, so a broken heap gets a report.
 
 use core::fmt;
 
 use super::Heap;
-use super::collect::Run;
+use super::check_segments::Sums;
 use super::segment::{Kind, Segment, class_in, page};
 use super::state::State;
 use super::walk::Walking;
-use crate::layout::PAGE;
 use crate::size_class::{CLASSES, blocks_of_class, size_of_class};
 
 /// Something that must hold inside a heap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Invariant {
-    /// Every segment names this heap as its owner, lies in its grant, and is linked both ways.
+    /// Every segment names this heap as its owner, lies in its grant, is linked both ways and leads nowhere else.
     SegmentLinks,
     /// The index holds exactly the listed segments, in order.
     Index,
-    /// Runs tile a segment from its header to its end, each marked on every page, no two free ones side by side.
+    /// Runs tile a segment from its header to its end, each marked on every page, no two free ones side by side;
+    /// a huge segment's map says where its block begins.
     PageMap,
     /// The lists of free runs hold exactly the free runs, each in the list of its length.
     FreeRuns,
@@ -33,7 +34,7 @@ pub enum Invariant {
     LiveBits,
     /// The usage is the sum of the live blocks, what is held the sum of the grants, no peak lies below.
     Usage,
-    /// The reserve's pages are marked as such.
+    /// The reserve's pages are marked as such, and no others.
     Reserve,
 }
 
@@ -72,7 +73,7 @@ impl fmt::Display for Corruption {
 
 impl core::error::Error for Corruption {}
 
-fn broken<T>(invariant: Invariant, address: usize) -> Result<T, Corruption> {
+pub(super) fn broken<T>(invariant: Invariant, address: usize) -> Result<T, Corruption> {
     Err(Corruption {
         invariant,
         address,
@@ -81,7 +82,7 @@ fn broken<T>(invariant: Invariant, address: usize) -> Result<T, Corruption> {
     })
 }
 
-fn equal(
+pub(super) fn equal(
     invariant: Invariant,
     address: usize,
     expected: usize,
@@ -99,106 +100,7 @@ fn equal(
     }
 }
 
-/// What the segments add up to.
-struct Sums {
-    held: usize,
-    usage: usize,
-    segments: usize,
-    empty: usize,
-    huge: usize,
-    free_pages: usize,
-    runs: [usize; CLASSES],
-}
-
 impl State {
-    fn check_links(&self) -> Result<usize, Corruption> {
-        let mut count = 0;
-        let mut previous: Option<Segment> = None;
-        let mut place = self.newest.get();
-        while let Some(segment) = place {
-            let header = segment.header();
-            let at = segment.address();
-            let (base, size) = (header.base.get().addr().get(), header.size.get());
-            if !core::ptr::eq(header.owner.get(), self)
-                || header.previous.get() != previous
-                || !(base..base + size).contains(&at)
-            {
-                return broken(Invariant::SegmentLinks, at);
-            }
-            if self.index.find(at) != place {
-                return broken(Invariant::Index, at);
-            }
-            count += 1;
-            previous = place;
-            place = header.next.get();
-        }
-        Ok(count)
-    }
-
-    fn check_pages(&self, segment: Segment, sums: &mut Sums) -> Result<(), Corruption> {
-        let mut free = 0;
-        let mut after_free = false;
-        let mut end = 0;
-        for run in self.runs(segment) {
-            let at = run.first.start().addr();
-            self.check_run(run)?;
-            if run.byte == page::FREE {
-                if after_free {
-                    return broken(Invariant::PageMap, at);
-                }
-                free += run.pages;
-            }
-            if let Some(class) = class_in(run.byte) {
-                sums.runs[class] += 1;
-            }
-            if run.byte == page::LARGE {
-                sums.usage += run.pages * PAGE;
-            }
-            after_free = run.byte == page::FREE;
-            end = run.first.index + run.pages;
-        }
-        let (at, header) = (segment.address(), segment.header());
-        equal(Invariant::PageMap, at, self.geometry.pages, end)?;
-        equal(
-            Invariant::Counts,
-            at,
-            free,
-            header.free_pages.get() as usize,
-        )?;
-        sums.free_pages += free;
-        sums.empty += usize::from(free + header.header_pages.get() as usize == self.geometry.pages);
-        Ok(())
-    }
-
-    /// Every page of a run is marked as one of it.
-    fn check_run(&self, run: Run) -> Result<(), Corruption> {
-        let at = run.first.start().addr();
-        let Run { first, byte, pages } = run;
-        if pages == 0 || first.index + pages > self.geometry.pages {
-            return broken(Invariant::PageMap, at);
-        }
-        let rest = match byte {
-            page::LARGE => page::LARGE_REST,
-            page::FREE | page::RESERVE => byte,
-            page::HEADER if first.index == 0 => byte,
-            _ if class_in(byte).is_some() => byte,
-            _ => return broken(Invariant::PageMap, at),
-        };
-        for number in 1..pages {
-            let page = first.plus(number);
-            let back = page.info(&self.geometry).back.get() as usize;
-            if page.map() != rest || class_in(byte).is_some() && back != number {
-                return broken(Invariant::PageMap, page.start().addr());
-            }
-        }
-        let last = first.plus(pages - 1).info(&self.geometry).length.get() as usize;
-        if byte == page::FREE {
-            equal(Invariant::PageMap, at, pages, last)
-        } else {
-            Ok(())
-        }
-    }
-
     /// Every block on the list of `class` is one, and the list ends.
     fn check_list(&self, class: usize) -> Result<(), Corruption> {
         let most = self.run_counts[class].get() as usize * blocks_of_class(class);
@@ -299,34 +201,22 @@ impl State {
         )?;
         equal(Invariant::Counts, 0, sums.empty, self.empty_segments.get())?;
         equal(Invariant::Counts, 0, sums.huge, self.huge_segments.get())?;
-        for class in 0..CLASSES {
-            equal(
-                Invariant::Counts,
-                0,
-                sums.runs[class],
-                self.run_counts[class].get() as usize,
-            )?;
+        match self.free_runs.verify(&self.geometry, &self.index) {
+            Ok(entered) => equal(Invariant::FreeRuns, 0, sums.free_pages, entered)?,
+            Err(wrong) => return broken(Invariant::FreeRuns, wrong),
         }
-        let mut entered = 0;
-        equal(
-            Invariant::FreeRuns,
-            0,
-            0,
-            self.free_runs.verify(&mut entered),
-        )?;
-        equal(Invariant::FreeRuns, 0, sums.free_pages, entered)?;
         equal(Invariant::Usage, 0, sums.held, self.held.get())?;
         equal(Invariant::Usage, 0, sums.usage, self.usage())?;
         if self.peak.get() < self.usage() || self.held_peak.get() < self.held.get() {
             return broken(Invariant::Usage, 0);
         }
-        if let Some((segment, index)) = self.reserve_at.get() {
-            equal(
-                Invariant::Reserve,
-                segment.address(),
-                usize::from(page::RESERVE),
-                usize::from(segment.map(index)),
-            )?;
+        let at = self.reserve_at.get();
+        let reserve = at.map_or(0, |_| self.reserve.get());
+        equal(Invariant::Reserve, 0, reserve, sums.reserve)?;
+        if let Some((segment, index)) = at {
+            let (expected, found) = (page::RESERVE, segment.map(index));
+            let at = segment.address();
+            equal(Invariant::Reserve, at, expected.into(), found.into())?;
         }
         Ok(())
     }
@@ -353,29 +243,11 @@ impl Heap {
         if state.walking.get() {
             return Ok(());
         }
-        let count = state.check_links()?;
-        match state.index.verify() {
-            Some(indexed) => equal(Invariant::Index, 0, count, indexed)?,
-            None => return broken(Invariant::Index, 0),
-        }
-        let mut sums = Sums {
-            held: 0,
-            usage: 0,
-            segments: 0,
-            empty: 0,
-            huge: 0,
-            free_pages: 0,
-            runs: [0; CLASSES],
-        };
-        for segment in state.segments() {
-            sums.held += segment.header().size.get();
-            if segment.header().kind.get() == Kind::Huge {
-                sums.huge += 1;
-                sums.usage += state.huge_size(segment);
-            } else {
-                sums.segments += 1;
-                state.check_pages(segment, &mut sums)?;
-            }
+        state.check_links()?;
+        let mut sums = state.check_segments()?;
+        for class in 0..CLASSES {
+            let runs = state.run_counts[class].get() as usize;
+            equal(Invariant::Counts, 0, sums.runs[class], runs)?;
         }
         for class in 0..CLASSES {
             state.check_fresh(class)?;

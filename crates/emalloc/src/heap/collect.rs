@@ -49,7 +49,7 @@ impl State {
                 None => first.info(&self.geometry).length.get() as usize,
             };
             // A length of 0 can only be read from a broken heap; `check` must end there too.
-            index += pages.max(1);
+            index = index.saturating_add(pages.max(1));
             Some(Run { first, byte, pages })
         })
     }

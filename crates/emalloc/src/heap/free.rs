@@ -169,13 +169,7 @@ impl State {
             page::HUGE if begins_page => Ok(Place::Huge { segment }),
             byte => match class_in(byte) {
                 Some(class) => self.locate_small(segment, class, address),
-                None => Err(Fault {
-                    address,
-                    kind: FaultKind::NotABlock {
-                        page: index,
-                        holds: page_use(byte),
-                    },
-                }),
+                None => Err(not_a_block(segment, address)),
             },
         }
     }
@@ -186,7 +180,10 @@ impl State {
             index: segment.index_of(address),
         });
         let (block_size, offset) = (size_of_class(class), address - run.start().addr());
-        if !offset.is_multiple_of(block_size) || offset / block_size >= blocks_of_class(class) {
+        if offset / block_size >= blocks_of_class(class) {
+            return Err(not_a_block(segment, address));
+        }
+        if !offset.is_multiple_of(block_size) {
             let kind = FaultKind::Misaligned {
                 block_size,
                 offset: offset % block_size,
@@ -218,6 +215,14 @@ fn foreign(address: usize) -> Fault {
         address,
         kind: FaultKind::Foreign,
     }
+}
+
+#[cold]
+fn not_a_block(segment: Segment, address: usize) -> Fault {
+    let page = segment.index_of(address);
+    let holds = page_use(segment.map(page));
+    let kind = FaultKind::NotABlock { page, holds };
+    Fault { address, kind }
 }
 
 #[cold]
@@ -291,7 +296,8 @@ impl Heap {
     ///
     /// # Safety
     /// As [`free`](Self::free); and the block was last asked for (allocated or resized) with this `layout`, or
-    /// with one of the same alignment and a size up to its usable size. Checked mode reports a wrong size.
+    /// with one of the same alignment and of a smaller size, as long as `layout`'s size is at most the block's
+    /// usable size. Checked mode reports a wrong size.
     #[inline]
     #[track_caller]
     pub unsafe fn free_sized(&self, block: NonNull<u8>, layout: core::alloc::Layout) {
@@ -346,11 +352,16 @@ impl Heap {
     ///
     /// A huge block's segment is known by the part of it up to the segment size.
     pub fn owns(&self, address: *const u8) -> bool {
-        let state = self.state();
-        state
-            .index
-            .find(state.geometry.segment_address(address.addr()))
-            .is_some()
+        let (state, address) = (self.state(), address.addr());
+        let holds = |at| {
+            state.index.find(at).is_some_and(|segment| {
+                let header = segment.header();
+                address.wrapping_sub(header.base.get().addr().get()) < header.size.get()
+            })
+        };
+        // The second one finds a block that begins right behind its header's segment (see `segment`).
+        holds(address & !(state.geometry.segment_size - 1))
+            || holds(state.geometry.segment_address(address))
     }
 
     /// Tells the handler of a wrong pointer that the caller's caller gave.

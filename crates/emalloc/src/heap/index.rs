@@ -2,26 +2,28 @@
 //! themselves, so that it needs no memory and cannot fail. It tells whether an
 //! address may be followed at all. Used inside `heap`.
 
-use core::cell::Cell;
-
+use super::link::Link;
 use super::segment::Segment;
 
 /// The segments of a heap, by address.
 pub(super) struct Index {
-    root: Cell<Option<Segment>>,
+    root: Link,
 }
 
-/// A priority that looks random but follows from the address (Fibonacci hashing, folded).
+/// A priority that looks random but follows from the address. Two rounds of multiplying and folding: after one,
+/// segments at regular distances can rise or fall in priority together, which makes the tree a list.
 fn priority(segment: Segment) -> u32 {
-    let mixed = (segment.address() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let mut mixed = segment.address() as u64;
+    for _ in 0..2 {
+        mixed ^= mixed >> 32;
+        mixed = mixed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    }
     (mixed >> 32) as u32
 }
 
 impl Index {
     pub const fn new() -> Self {
-        Self {
-            root: Cell::new(None),
-        }
+        Self { root: Link::none() }
     }
 
     /// The segment whose header lies at `address`.
@@ -47,7 +49,8 @@ impl Index {
             }
             place = child(segment, address);
         }
-        let mut rest = place.replace(Some(new));
+        let mut rest = place.get();
+        place.set(Some(new));
         // ... and what stood there is split into what lies below and above it.
         let header = new.header();
         let (mut below, mut above) = (&header.left, &header.right);
@@ -114,7 +117,7 @@ impl Index {
     }
 }
 
-fn child<'a>(segment: Segment, address: usize) -> &'a Cell<Option<Segment>> {
+fn child<'a>(segment: Segment, address: usize) -> &'a Link {
     let header = segment.header();
     if address < segment.address() {
         &header.left

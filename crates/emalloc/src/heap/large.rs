@@ -61,16 +61,21 @@ impl State {
             return Some(run);
         }
         if self.add_segment(requested).is_ok() {
-            return take(true);
+            // The new segment's run is the first of its list.
+            return take(false);
         }
-        // What is free but scattered over small runs comes first, then memory the heap merely keeps.
+        // First a run that only a longer search finds, then what is free but scattered over small runs, then
+        // memory the heap merely keeps.
+        if let Some(run) = take(true) {
+            return Some(run);
+        }
         self.collect_runs();
         if let Some(run) = take(true) {
             return Some(run);
         }
         self.drop_kept_memory();
         match self.add_segment(requested) {
-            Ok(()) => take(true),
+            Ok(()) => take(false),
             Err(error) => {
                 self.refuse(error);
                 None

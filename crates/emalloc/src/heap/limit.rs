@@ -17,7 +17,8 @@ pub enum Limit {
 /// How many segments stay with a heap when it is [reset](Heap::reset). The first one always does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Retain {
-    /// As many as recent requests have needed: a mean in which each request weighs half of what came before.
+    /// As many as recent requests have needed: what the last one used at once, and a quarter less of
+    /// what is too much at each reset.
     #[default]
     Adaptive,
     /// So many bytes of segments.
@@ -72,7 +73,6 @@ impl Heap {
 
     /// Sets the reserve aside again, as a reset of the heap does too. Says whether that was possible without new memory.
     pub fn close_reserve(&self) -> bool {
-        let state = self.state();
-        !state.walking.get() && state.close_reserve()
+        self.state().close_reserve()
     }
 }

@@ -38,6 +38,8 @@ impl State {
         self.free_runs.remove(&self.geometry, run);
         if self.is_whole(run.segment, length) {
             self.empty_segments.set(self.empty_segments.get() - 1);
+            let used = self.page_segments.get() - self.empty_segments.get();
+            self.used_peak.set(self.used_peak.get().max(used));
         }
         if skip > 0 {
             self.free_runs.insert(&self.geometry, run, skip);

@@ -18,11 +18,7 @@ impl State {
             self.release_segment(segment);
         }
         let keep = match self.retain {
-            Retain::Adaptive => {
-                let (kept, used) = (self.keep.get(), self.segments_peak.get());
-                // As many as this request has used, at once; fewer only little by little.
-                used.max(kept - kept.saturating_sub(used).div_ceil(4))
-            }
+            Retain::Adaptive => recent(self.keep.get(), self.used_peak.get().max(1)),
             Retain::Bytes(bytes) => (bytes / self.geometry.segment_size).max(1),
         };
         self.keep.set(keep);
@@ -38,7 +34,7 @@ impl State {
         }
         // Entered last, the first segment is used first again: it is the warmest.
         self.renew(self.first);
-        self.segments_peak.set(self.page_segments.get());
+        self.used_peak.set(0);
         if self.compact != 0 && self.held_peak.get() > self.compact {
             self.storage().trim();
         }
@@ -70,6 +66,11 @@ impl State {
         }
         self.enter_pages(segment);
     }
+}
+
+/// What recent requests needed: as much as the last one, at once; less only little by little.
+fn recent(before: usize, now: usize) -> usize {
+    now.max(before - before.saturating_sub(now).div_ceil(4))
 }
 
 /// The end of a request.

@@ -28,8 +28,8 @@ impl State {
         }
         // Most blocks are small before and after.
         if align <= PAGE
-            && let Some(size) = round_up(size.max(1), align)
-            && let Some(new) = class_of(size)
+            && let Some(rounded) = round_up(size.max(1), align)
+            && let Some(new) = class_of(rounded)
             // SAFETY: the caller's promise.
             && let Some(old) = unsafe { self.small_class(block) }
         {

@@ -9,6 +9,7 @@
 use core::cell::Cell;
 use core::ptr;
 
+use super::index::Index;
 use super::segment::{Geometry, Page, PageInfo};
 
 /// Lengths up to this have a list of their own.
@@ -140,27 +141,29 @@ impl FreeRuns {
         longest
     }
 
-    /// How many runs are entered in lists that do not fit them, or not linked both ways: 0 in a sound heap.
-    /// Adds up the pages of all runs into `pages`.
-    pub fn verify(&self, pages: &mut usize) -> usize {
-        let mut wrong = 0;
+    /// The pages of all runs that are entered, each in the list that fits it and linked both ways; or the address
+    /// at which something is wrong: a run's, or what a list leads to instead of one.
+    pub fn verify(&self, geometry: &Geometry, index: &Index) -> Result<usize, usize> {
+        let mut pages = 0;
         for (number, list) in self.lists.iter().enumerate() {
             let mut run = list.get();
             let mut previous = ptr::null_mut();
             if run.is_null() == (self.filled[number / 64].get() & 1 << (number % 64) != 0) {
-                wrong += 1;
+                return Err(0);
             }
-            while let Some(info) = info_at(run) {
+            while !run.is_null() {
+                let page = geometry.free_run_of(run, index).ok_or(run.addr())?;
+                let info = page.info(geometry);
                 let length = info.length.get() as usize;
                 if length == 0 || list_of(length) != number || info.previous.get() != previous {
-                    return wrong + 1;
+                    return Err(page.start().addr());
                 }
-                *pages += length;
+                pages += length;
                 previous = run;
                 run = info.next.get();
             }
         }
-        wrong
+        Ok(pages)
     }
 
     fn first_filled(&self, from: usize) -> Option<usize> {

@@ -20,6 +20,8 @@ use core::cell::Cell;
 use core::mem::{align_of, size_of};
 use core::ptr::{self, NonNull};
 
+use super::index::Index;
+use super::link::Link;
 use super::state::State;
 use crate::layout::{PAGE, PAGE_SHIFT};
 use crate::size_class::CODES;
@@ -44,6 +46,7 @@ pub(super) mod page {
 
 /// What kind of segment a header heads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub(super) enum Kind {
     /// Cut into pages.
     Pages,
@@ -59,11 +62,11 @@ pub(super) struct Header {
     pub size: Cell<usize>,
     pub align: Cell<usize>,
     /// All segments of the heap, newest first.
-    pub next: Cell<Option<Segment>>,
-    pub previous: Cell<Option<Segment>>,
+    pub next: Link,
+    pub previous: Link,
     /// Children in the index by address.
-    pub left: Cell<Option<Segment>>,
-    pub right: Cell<Option<Segment>>,
+    pub left: Link,
+    pub right: Link,
     /// Room for a process-wide front end: which of its heaps' threads this segment belongs to.
     pub front: Cell<usize>,
     pub kind: Cell<Kind>,
@@ -152,6 +155,21 @@ impl Geometry {
         self.live != 0
     }
 
+    /// The page to which `info` belongs, if that is the first one of a free run: for pointers that may be anything.
+    pub fn free_run_of(&self, info: *mut PageInfo, segments: &Index) -> Option<Page> {
+        let address = info.addr() & !(self.segment_size - 1);
+        let segment = segments.find(address)?;
+        let offset = (info.addr() - address).checked_sub(self.infos)?;
+        let index = offset / size_of::<PageInfo>();
+        let free = |index| segment.map(index) == page::FREE;
+        let is_one = segment.header().kind.get() == Kind::Pages
+            && offset.is_multiple_of(size_of::<PageInfo>())
+            && (1..self.pages).contains(&index)
+            && free(index)
+            && !free(index - 1);
+        is_one.then_some(Page { segment, index })
+    }
+
     /// The page to which `info` belongs.
     pub fn page_of(&self, info: *mut PageInfo) -> Page {
         let address = info.addr() & self.mask;
@@ -205,10 +223,10 @@ impl Segment {
             base: Cell::new(grant.0),
             size: Cell::new(grant.1),
             align: Cell::new(grant.2),
-            next: Cell::new(None),
-            previous: Cell::new(None),
-            left: Cell::new(None),
-            right: Cell::new(None),
+            next: Link::none(),
+            previous: Link::none(),
+            left: Link::none(),
+            right: Link::none(),
             front: Cell::new(0),
             kind: Cell::new(kind),
             header_pages: Cell::new(0),
@@ -319,7 +337,7 @@ impl Page {
 #[inline(always)]
 pub(super) fn class_in(byte: u8) -> Option<usize> {
     let code = usize::from(byte);
-    (code < CODES).then_some(code / 2)
+    (code < CODES && code.is_multiple_of(2)).then_some(code / 2)
 }
 
 /// The map byte for a small run of `class`.

@@ -1,4 +1,5 @@
 //! A handler that unwinds with what it was told, so that a test can look at it.
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 

@@ -86,6 +86,12 @@ impl Model {
         assert!(self.ranges.remove(&block.start.addr().get()).is_some());
     }
 
+    /// The number of the block that begins at `start`.
+    pub fn index_of(&self, start: NonNull<u8>) -> usize {
+        let place = self.blocks.iter().position(|block| block.start == start);
+        place.expect("a live block")
+    }
+
     pub fn free(&mut self, index: usize, sized: bool) {
         let block = self.blocks.swap_remove(index);
         verify(block.start, block.usable, block.seed);

@@ -1,0 +1,191 @@
+//! Owns the part of the check that concerns segments: their links, their
+//! headers, their page maps. Called by `check`, before anything else looks
+//! into a segment.
+
+use super::check::{Corruption, Invariant, broken, equal};
+use super::collect::Run;
+use super::segment::{Kind, Segment, class_in, page};
+use super::state::State;
+use crate::layout::PAGE;
+use crate::size_class::CLASSES;
+
+/// What the segments add up to.
+pub(super) struct Sums {
+    pub held: usize,
+    pub usage: usize,
+    pub segments: usize,
+    pub empty: usize,
+    pub huge: usize,
+    pub free_pages: usize,
+    pub reserve: usize,
+    pub runs: [usize; CLASSES],
+}
+
+impl State {
+    /// The list and the index lead to the same segments, whose headers are sound.
+    pub fn check_links(&self) -> Result<(), Corruption> {
+        let mut count = 0;
+        let mut previous: Option<Segment> = None;
+        let mut place = self.newest.get();
+        while let Some(segment) = place {
+            if !self.header_is_sound(segment, previous) {
+                return broken(Invariant::SegmentLinks, segment.address());
+            }
+            count += 1;
+            previous = place;
+            place = segment.header().next.get();
+        }
+        match self.index.verify() {
+            Some(indexed) => equal(Invariant::Index, 0, count, indexed)?,
+            None => return broken(Invariant::Index, 0),
+        }
+        let lost = |segment: &Segment| self.index.find(segment.address()) != Some(*segment);
+        match self.segments().find(lost) {
+            Some(segment) => broken(Invariant::Index, segment.address()),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a header is this heap's, behind `previous` in the list, in a grant as this heap takes them, and leads
+    /// nowhere else than to segments.
+    fn header_is_sound(&self, segment: Segment, previous: Option<Segment>) -> bool {
+        let header = segment.header();
+        let links = [&header.next, &header.previous, &header.left, &header.right];
+        // Read as numbers: what was written over them need not be a `Kind` and a `NonNull`.
+        // SAFETY: the header is alive, and a `Kind` is a byte.
+        let kind = unsafe { header.kind.as_ptr().cast::<u8>().read() };
+        // SAFETY: the header is alive, and a pointer is as large as a `usize`.
+        let base = unsafe { header.base.as_ptr().cast::<usize>().read() };
+        let (at, geometry) = (segment.address(), &self.geometry);
+        let (size, align) = (header.size.get(), header.align.get());
+        let grant_is_sound = if kind == Kind::Pages as u8 {
+            (base, size, align) == (at, geometry.segment_size, geometry.segment_size)
+        } else {
+            let front = at.wrapping_sub(base);
+            let block = front.checked_add(header.header_pages.get() as usize * PAGE);
+            kind == Kind::Huge as u8
+                && align.is_power_of_two()
+                && align >= geometry.segment_size
+                && base.is_multiple_of(align)
+                && size.is_multiple_of(self.capabilities.granularity)
+                && isize::try_from(size).is_ok()
+                && block.is_some_and(|block| block < size)
+        };
+        core::ptr::eq(header.owner.get(), self)
+            && links.iter().all(|link| link.is_sound())
+            && header.previous.get() == previous
+            && grant_is_sound
+    }
+
+    /// What lies in the segments, whose links are sound.
+    pub fn check_segments(&self) -> Result<Sums, Corruption> {
+        let mut sums = Sums {
+            held: 0,
+            usage: 0,
+            segments: 0,
+            empty: 0,
+            huge: 0,
+            free_pages: 0,
+            reserve: 0,
+            runs: [0; CLASSES],
+        };
+        for segment in self.segments() {
+            sums.held = sums.held.saturating_add(segment.header().size.get());
+            match segment.header().kind.get() {
+                Kind::Huge => {
+                    self.check_huge(segment)?;
+                    sums.huge += 1;
+                    sums.usage = sums.usage.saturating_add(self.huge_size(segment));
+                }
+                Kind::Pages => {
+                    self.check_pages(segment, &mut sums)?;
+                    sums.segments += 1;
+                }
+            }
+        }
+        Ok(sums)
+    }
+
+    /// A huge segment's map says where its block begins.
+    fn check_huge(&self, segment: Segment) -> Result<(), Corruption> {
+        let (at, header) = (segment.address(), segment.header());
+        let first = header.header_pages.get() as usize;
+        for index in 0..=self.geometry.pages {
+            let expected = match index {
+                _ if index < first => page::HEADER,
+                _ if index == first => page::HUGE,
+                _ => page::HUGE_REST,
+            };
+            if segment.map(index) != expected {
+                return broken(Invariant::PageMap, at + index * PAGE);
+            }
+        }
+        // The map ends with a page on which a block may still begin.
+        if first == 0 || first > self.geometry.pages {
+            return broken(Invariant::PageMap, at);
+        }
+        equal(Invariant::Counts, at, 0, header.free_pages.get() as usize)
+    }
+
+    /// Runs tile a segment that is cut into pages.
+    fn check_pages(&self, segment: Segment, sums: &mut Sums) -> Result<(), Corruption> {
+        let mut free = 0;
+        let mut after_free = false;
+        for run in self.runs(segment) {
+            let at = run.first.start().addr();
+            self.check_run(run)?;
+            match run.byte {
+                page::FREE if after_free => return broken(Invariant::PageMap, at),
+                page::FREE => free += run.pages,
+                page::LARGE => sums.usage += run.pages * PAGE,
+                page::RESERVE => sums.reserve += run.pages,
+                byte => {
+                    if let Some(class) = class_in(byte) {
+                        sums.runs[class] += 1;
+                    }
+                }
+            }
+            after_free = run.byte == page::FREE;
+        }
+        let (at, header) = (segment.address(), segment.header());
+        // The page behind the last is one on which no block begins.
+        if segment.map(self.geometry.pages) != page::HEADER {
+            return broken(Invariant::PageMap, at + self.geometry.segment_size);
+        }
+        let counted = header.free_pages.get() as usize;
+        equal(Invariant::Counts, at, free, counted)?;
+        sums.free_pages += free;
+        sums.empty += usize::from(free + header.header_pages.get() as usize == self.geometry.pages);
+        Ok(())
+    }
+
+    /// A run lies inside its segment, and every page of it is marked as one of it.
+    fn check_run(&self, run: Run) -> Result<(), Corruption> {
+        let at = run.first.start().addr();
+        let Run { first, byte, pages } = run;
+        if pages == 0 || pages > self.geometry.pages - first.index {
+            return broken(Invariant::PageMap, at);
+        }
+        let rest = match byte {
+            page::HEADER if first.index == 0 => byte,
+            _ if first.index == 0 => return broken(Invariant::PageMap, at),
+            page::LARGE => page::LARGE_REST,
+            page::FREE | page::RESERVE => byte,
+            _ if class_in(byte).is_some() => byte,
+            _ => return broken(Invariant::PageMap, at),
+        };
+        for number in 0..pages {
+            let page = first.plus(number);
+            let back = page.info(&self.geometry).back.get() as usize;
+            let strays = class_in(byte).is_some() && back != number;
+            if number > 0 && page.map() != rest || strays {
+                return broken(Invariant::PageMap, page.start().addr());
+            }
+        }
+        let last = first.plus(pages - 1).info(&self.geometry).length.get() as usize;
+        match byte {
+            page::FREE => equal(Invariant::PageMap, at, pages, last),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Headers of segments written over on purpose, byte by byte and as a whole: `check` says what is wrong and where,
+//! follows nothing that is not sound, and ends. (Lists of free blocks: `integrity.rs`.)
+
+#[path = "common/overwrite.rs"]
+mod overwrite;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+
+use emalloc::heap::{Heap, Invariant, Item};
+use emalloc::layout::PAGE;
+use emalloc::storage::Malloc;
+use overwrite::{bytes, with_bytes, with_word};
+
+const SEGMENT: usize = 64 << 10;
+const PAGES: usize = SEGMENT / PAGE;
+const HUGE: usize = 100_000;
+const WORD: usize = size_of::<usize>();
+
+/// A heap with everything in it, and the beginnings of segments to be broken.
+struct Victim {
+    heap: Heap,
+    /// The one in which the heap itself lies.
+    first: usize,
+    /// One with blocks of all kinds, and one with a huge block. Neither is the first or the last in the list.
+    pages: usize,
+    huge: usize,
+    /// Where page maps begin, from a segment's beginning.
+    map: usize,
+}
+
+fn segments(heap: &Heap) -> Vec<(usize, bool)> {
+    let mut segments = Vec::new();
+    heap.walk(&mut |item| {
+        if let Item::Segment { address, huge, .. } = item {
+            segments.push((address, huge));
+        }
+    });
+    segments
+}
+
+fn free(heap: &Heap, block: NonNull<u8>) {
+    // SAFETY: callers free live blocks, once.
+    unsafe { heap.free(block) };
+}
+
+fn victim(checked: bool) -> Victim {
+    let heap = Heap::builder()
+        .storage(Malloc)
+        .segment_size(SEGMENT)
+        .checked(checked)
+        .build()
+        .unwrap();
+    let first = segments(&heap)[0].0;
+    while heap.figures().free_pages > 0 {
+        heap.allocate(PAGE);
+    }
+    // One block over a whole segment finds the map: all its pages but the first are marked alike.
+    let whole = heap.allocate(SEGMENT - PAGE);
+    let pages = whole.as_ptr().expose_provenance() & !(SEGMENT - 1);
+    let header = bytes(pages, PAGE);
+    let rest = PAGES - 2;
+    let alike = |window: &[u8]| window[0] != 0 && window.iter().all(|byte| *byte == window[0]);
+    let map = header.windows(rest).position(alike).unwrap() - 2;
+    free(&heap, whole);
+
+    heap.allocate(HUGE);
+    for size in [40, 2560, PAGE, 100, 2 * PAGE] {
+        let blocks = [(); 3].map(|()| heap.allocate(size));
+        free(&heap, blocks[1]);
+    }
+    let huge = heap.allocate(2 * HUGE).as_ptr().expose_provenance() & !(SEGMENT - 1);
+    heap.allocate(3 * HUGE);
+    assert!(heap.figures().segments >= 2 && heap.figures().free_pages > 0);
+    heap.check().unwrap();
+    Victim {
+        heap,
+        first,
+        pages,
+        huge,
+        map,
+    }
+}
+
+/// What the check says while `bytes` are written over what lies at `address`; nothing if it has nothing to say.
+#[track_caller]
+fn said(heap: &Heap, address: usize, bytes: &[u8]) -> Option<(Invariant, usize)> {
+    let answer = with_bytes(address, bytes, || {
+        catch_unwind(AssertUnwindSafe(|| heap.check()))
+    });
+    let Ok(answer) = answer else {
+        panic!("check panics on {bytes:02x?} at {address:#x}")
+    };
+    assert_eq!(heap.check(), Ok(()), "after {bytes:02x?} at {address:#x}");
+    answer
+        .err()
+        .map(|corruption| (corruption.invariant, corruption.address))
+}
+
+#[test]
+fn the_page_map() {
+    for checked in [false, true] {
+        let Victim {
+            heap,
+            first,
+            pages,
+            huge,
+            map,
+        } = victim(checked);
+        for segment in [first, pages, huge] {
+            for index in 0..=PAGES {
+                let address = segment + map + index;
+                let right = bytes(address, 1)[0];
+                for wrong in (0..=u8::MAX).filter(|&byte| byte != right) {
+                    let said = said(&heap, address, &[wrong]);
+                    assert!(
+                        said.is_some(),
+                        "{right:#x} became {wrong:#x} for page {index}"
+                    );
+                }
+            }
+        }
+        // A page that belongs to nothing is named.
+        for index in 0..PAGES {
+            let said = said(&heap, pages + map + index, &[0xFF]);
+            let (invariant, address) = said.unwrap();
+            assert_eq!(invariant, Invariant::PageMap);
+            assert!((pages..=pages + index * PAGE).contains(&address));
+        }
+    }
+}
+
+#[test]
+fn the_owner() {
+    for checked in [false, true] {
+        let Victim {
+            heap,
+            first,
+            pages,
+            huge,
+            map,
+        } = victim(checked);
+        // The only word that is alike in all headers and leads into the first segment.
+        let word = |segment, offset| {
+            usize::from_ne_bytes(bytes(segment + offset, WORD).try_into().unwrap())
+        };
+        let owner = (0..map).step_by(WORD).find(|&offset| {
+            let owner = word(first, offset);
+            (first..first + SEGMENT).contains(&owner)
+                && [pages, huge]
+                    .iter()
+                    .all(|segment| word(*segment, offset) == owner)
+        });
+        let owner = owner.unwrap();
+        for segment in [first, pages, huge] {
+            for wrong in [0, 8, first, usize::MAX] {
+                let corruption = with_word(segment + owner, wrong, || heap.check()).unwrap_err();
+                assert_eq!(
+                    (corruption.invariant, corruption.address),
+                    (Invariant::SegmentLinks, segment)
+                );
+                assert_eq!(heap.check(), Ok(()));
+            }
+        }
+    }
+}
+
+#[test]
+fn every_byte() {
+    for checked in [false, true] {
+        let Victim {
+            heap,
+            pages,
+            huge,
+            map,
+            ..
+        } = victim(checked);
+        let mut unnoticed = 0;
+        for (segment, end) in [(pages, PAGE), (huge, map + PAGES + 1)] {
+            for offset in 0..end {
+                let right = bytes(segment + offset, 1)[0];
+                for wrong in [
+                    0,
+                    0xFF,
+                    0x41,
+                    right ^ 1,
+                    right ^ 0x80,
+                    right.wrapping_add(8),
+                ] {
+                    if wrong != right
+                        && said(&heap, segment + offset, &[wrong]).is_none()
+                        && offset < map
+                    {
+                        unnoticed += 1;
+                    }
+                }
+            }
+        }
+        // There is room for an owner to come, and space between the fields.
+        assert!(
+            unnoticed < 6 * 2 * 3 * WORD,
+            "{unnoticed} of {} changes to headers",
+            12 * map
+        );
+    }
+}
+
+#[test]
+fn from_the_beginning_on() {
+    for checked in [false, true] {
+        let Victim {
+            heap,
+            first,
+            pages,
+            huge,
+            map,
+        } = victim(checked);
+        for segment in [pages, huge] {
+            for length in (WORD..PAGE).step_by(WORD) {
+                for filler in [0x41, 0, 0xFF] {
+                    let said = said(&heap, segment, &vec![filler; length]);
+                    assert!(said.is_some(), "{length} bytes of {filler:#x}");
+                }
+            }
+            for other in [first, pages, huge]
+                .into_iter()
+                .filter(|other| *other != segment)
+            {
+                for length in (WORD..=map).step_by(WORD) {
+                    let copy = bytes(other, length);
+                    assert!(
+                        said(&heap, segment, &copy).is_some(),
+                        "{length} bytes of another header"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn up_to_the_end() {
+    // As a block that is written in front of its beginning would do it.
+    for checked in [false, true] {
+        let Victim {
+            heap, pages, map, ..
+        } = victim(checked);
+        for length in (WORD..PAGE).step_by(WORD) {
+            for filler in [0x41, 0, 0xFF] {
+                let said = said(&heap, pages + PAGE - length, &vec![filler; length]);
+                // Behind the infos there is nothing that could be wrong.
+                let reaches_map = length > PAGE - map - PAGES - 1;
+                assert!(
+                    said.is_some() || !reaches_map,
+                    "{length} bytes of {filler:#x}"
+                );
+            }
+        }
+    }
+}
