@@ -68,8 +68,9 @@ fn buffer() -> Option<&'static mut [MaybeUninit<u8>]> {
     if TAKEN.swap(true, Ordering::Relaxed) {
         return None;
     }
+    let buffer = &raw mut BUFFER;
     // SAFETY: this line is passed once, and nothing else names the buffer.
-    Some(unsafe { &mut *(&raw mut BUFFER.0) })
+    Some(unsafe { &mut (*buffer).0 })
 }
 
 fn main() -> Result<(), HeapError> {

@@ -20,8 +20,9 @@ macro_rules! buffer {
     ($segments:literal) => {{
         static mut BUFFER: Buffer<$segments> =
             Buffer([[MaybeUninit::uninit(); SEGMENT]; $segments]);
+        let buffer = &raw mut BUFFER;
         // SAFETY: nothing else names the buffer, and a test runs once in a process.
-        unsafe { &mut *(&raw mut BUFFER.0) }.as_flattened_mut()
+        unsafe { &mut (*buffer).0 }.as_flattened_mut()
     }};
 }
 
