@@ -99,6 +99,8 @@ fn a_heap_at_hand() {
     is_here(told(|| heap.alloc([0u8; 2 * LIMIT])), line!());
     is_here(told(|| heap.alloc_slice(&vec![0u8; 2 * LIMIT])), line!());
     is_here(told(|| heap.alloc_str(&" ".repeat(2 * LIMIT))), line!());
+    is_here(told(|| heap.alloc_slice_with(2 * LIMIT, |_| 0u8)), line!());
+    is_here(told(|| heap.alloc_slice_with(usize::MAX, |_| 0u8)), line!());
     is_here(told(|| heap.boxed([0u8; 2 * LIMIT])), line!());
     let block = heap.allocate(10);
     let wrong: NonNull<u8> = NonNull::from(&large).cast();

@@ -254,6 +254,41 @@ proptest! {
 }
 
 #[test]
+fn slices_made_value_by_value() {
+    let drops = Cell::new(0);
+    let heap = checked();
+    let numbers = heap.alloc_slice_with(1000, |index| index as u16);
+    assert!(numbers.iter().copied().eq(0..1000));
+    // The values may come from the same heap.
+    let words = heap.alloc_slice_with(50, |index| heap.alloc_str(&index.to_string()));
+    assert!(
+        words
+            .iter()
+            .enumerate()
+            .all(|(index, word)| *word == index.to_string())
+    );
+    assert!(heap.alloc_slice_with(0, |_| Counted(&drops)).is_empty());
+    assert_eq!(
+        heap.try_alloc_slice_with(3, |_| Counted(&drops))
+            .unwrap()
+            .len(),
+        3
+    );
+    assert_eq!(heap.alloc_slice_with(1000, |_| ()).len(), 1000);
+    // What was made when `fill` unwinds stays in the heap, undropped, like all plain values.
+    let unwound = catch_unwind(AssertUnwindSafe(|| {
+        heap.alloc_slice_with(3, |index| match index {
+            2 => resume_unwind(Box::new(())),
+            _ => Counted(&drops),
+        });
+    }));
+    assert!(unwound.is_err());
+    heap.check().unwrap();
+    drop(heap);
+    assert_eq!(drops.get(), 0);
+}
+
+#[test]
 fn a_refused_text_or_slice_is_an_error() {
     let heap = Heap::builder()
         .limit(Limit::Bytes(256 << 10))
@@ -267,5 +302,31 @@ fn a_refused_text_or_slice_is_an_error() {
             ..
         })
     ));
-    assert_eq!(heap.usage(), 0);
+    let made = heap.try_alloc_slice_with(100_000, |_| -> u64 { panic!("there is no room for it") });
+    assert!(matches!(
+        made,
+        Err(AllocError::Limit {
+            requested: 800_000,
+            ..
+        })
+    ));
+    let made = heap.try_alloc_slice_with(usize::MAX / 4, |_| 1u64);
+    let (count, size) = (usize::MAX / 4, 8);
+    assert_eq!(
+        made.unwrap_err(),
+        AllocError::Overflow {
+            count,
+            size,
+            offset: 0
+        }
+    );
+    assert!(matches!(
+        heap.try_alloc_str(&" ".repeat(300_000)),
+        Err(AllocError::Limit {
+            requested: 300_000,
+            ..
+        })
+    ));
+    assert_eq!(heap.try_alloc_str("short"), Ok("short"));
+    assert_eq!(heap.usage(), 8);
 }

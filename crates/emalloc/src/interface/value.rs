@@ -74,6 +74,42 @@ impl Heap {
         Ok(unsafe { place_slice(place, values) })
     }
 
+    /// Fills a slice of `len` values in the heap, each made by `fill` from its index. A refusal goes to the heap's
+    /// handler. As with [`alloc`](Self::alloc), their destructors never run.
+    ///
+    /// ```
+    /// # use emalloc::heap::Heap;
+    /// let heap = Heap::new()?;
+    /// let squares = heap.alloc_slice_with(5, |index| index * index);
+    /// assert_eq!(squares, [0, 1, 4, 9, 16]);
+    /// # Ok::<(), emalloc::heap::HeapError>(())
+    /// ```
+    #[track_caller]
+    #[allow(clippy::mut_from_ref)] // Each call makes a new slice.
+    pub fn alloc_slice_with<T>(&self, len: usize, fill: impl FnMut(usize) -> T) -> &mut [T] {
+        let place = match array::<T>(len) {
+            Ok(layout) => self.allocate_layout(layout),
+            Err(error) => self.report_refusal(&error),
+        };
+        // SAFETY: the block was just allocated for so many values.
+        unsafe { fill_slice(place.cast(), len, fill) }
+    }
+
+    /// As [`alloc_slice_with`](Self::alloc_slice_with), with an error instead of the handler.
+    ///
+    /// # Errors
+    /// As [`try_allocate`](Self::try_allocate); `fill` was not called then.
+    #[allow(clippy::mut_from_ref)] // Each call makes a new slice.
+    pub fn try_alloc_slice_with<T>(
+        &self,
+        len: usize,
+        fill: impl FnMut(usize) -> T,
+    ) -> Result<&mut [T], AllocError> {
+        let place = self.try_allocate_layout(array::<T>(len)?)?;
+        // SAFETY: the block was just allocated for so many values.
+        Ok(unsafe { fill_slice(place.cast(), len, fill) })
+    }
+
     /// Copies a text into the heap. A refusal goes to the heap's handler.
     ///
     /// ```
@@ -87,6 +123,16 @@ impl Heap {
         let bytes = self.alloc_slice(text.as_bytes());
         // SAFETY: they are the bytes of a `str`.
         unsafe { core::str::from_utf8_unchecked(bytes) }
+    }
+
+    /// As [`alloc_str`](Self::alloc_str), with an error instead of the handler.
+    ///
+    /// # Errors
+    /// As [`try_allocate`](Self::try_allocate).
+    pub fn try_alloc_str(&self, text: &str) -> Result<&str, AllocError> {
+        let bytes = self.try_alloc_slice(text.as_bytes())?;
+        // SAFETY: they are the bytes of a `str`.
+        Ok(unsafe { core::str::from_utf8_unchecked(bytes) })
     }
 
     /// Moves a value into a block of its own, which is freed, and its destructor run, when the box is dropped.
@@ -130,6 +176,32 @@ unsafe fn place_value<'h, T>(place: NonNull<T>, value: T) -> &'h mut T {
     unsafe { place.write(value) };
     // SAFETY: the caller's promise; the value was just written.
     unsafe { &mut *place.as_ptr() }
+}
+
+/// The layout of `len` values; too many bytes for an address are the original's overflow.
+fn array<T>(len: usize) -> Result<Layout, AllocError> {
+    Layout::array::<T>(len).map_err(|_| AllocError::Overflow {
+        count: len,
+        size: size_of::<T>(),
+        offset: 0,
+    })
+}
+
+/// Makes `len` values one after the other and answers where they are.
+///
+/// # Safety
+/// As [`place_value`], for all of them.
+unsafe fn fill_slice<'h, T>(
+    place: NonNull<T>,
+    len: usize,
+    mut fill: impl FnMut(usize) -> T,
+) -> &'h mut [T] {
+    for index in 0..len {
+        // SAFETY: the caller's promise: the place has room for `len` values.
+        unsafe { place.add(index).write(fill(index)) };
+    }
+    // SAFETY: the caller's promise; all of them were just written.
+    unsafe { core::slice::from_raw_parts_mut(place.as_ptr(), len) }
 }
 
 /// Copies values and answers where they are.
