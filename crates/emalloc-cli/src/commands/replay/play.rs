@@ -126,7 +126,7 @@ impl<B: Blocks> Player<B> {
             }
             self.run(batch, from, batch.ops.len())?;
             if self.check {
-                self.check_heap(|done| Place::After(done))?;
+                self.check_heap(Place::After)?;
             }
             progress.show(self.done, promised);
         }
@@ -169,7 +169,7 @@ impl<B: Blocks> Player<B> {
         };
         match stop.cause {
             Cause::Refused(error) if self.check => self
-                .verify_all(|done| Place::After(done))
+                .verify_all(Place::After)
                 .err()
                 .unwrap_or(Failure::Refused(place, error)),
             Cause::Refused(error) => Failure::Refused(place, error),
