@@ -19,17 +19,17 @@ Exit codes:
 
 const REPLAY_NOTES: &str = "\
 Columns:
-  requests    requests that ended; the heap is reset at the end of each
-  ns/op       nanoseconds for one operation, the mean over all of them; reading and
-              decoding, which come before, are not in it. Blocks are not written to
+  req.        requests that ended; the heap is reset at the end of each
+  ns/op       nanoseconds for one operation, the mean over all of them. Reading and
+              decoding come before and are not in it; blocks are not written to
   ns/reset    nanoseconds for one reset of the heap, the mean
-  peak used   the most bytes in blocks, as rounded when handed out, over all requests
-  peak held   the most bytes the heap held from its storage, over all requests
-  taken       segments (and huge blocks) taken from the storage; those that a cache
-              serves are not taken
-  given back  what went back to the storage before the heap was dropped
+  MiB used    the most that was in blocks at once, as rounded when handed out
+  MiB held    the most that the heap held from its storage at once
+  seg. taken  segments and huge blocks taken from the storage; what a cache serves is
+              not taken
+  given back  those that went back before the heap was dropped
   left        blocks alive at the ends of requests, over all requests
-  fragm.      fragmentation: the part of \"peak held\" that is more than \"peak used\"
+  fragm.      fragmentation: the part of MiB held that is more than MiB used
 
 With --check nothing is timed.
 
@@ -43,7 +43,7 @@ A trace that fails does not keep the others from running; the highest code count
 
 Examples:
   emalloc replay traces/*.zst
-  emalloc replay --storage mmap_anon --segment-size 2M traces/twig.emtr.zst
+  emalloc replay --repeat 5 --storage mmap_anon --segment-size 2M traces/twig.emtr.zst
   emalloc replay --check --storage fixed=64M traces/bench.emtr.zst
   emalloc replay --json traces/*.zst | jq '.traces[].ns_per_operation'";
 
@@ -142,12 +142,18 @@ pub struct ReplayArgs {
 
     /// Verify contents and invariants
     ///
-    /// Every block is filled when it is allocated, and verified when it is freed or
-    /// resized and at the end of its request. The heap runs in checked mode; all its
-    /// invariants are verified every 65,536 operations and at the end of each request,
-    /// its live blocks counted, and at the end nothing may be lost.
+    /// Every block is filled when it is allocated, and verified when it is freed, when it
+    /// moves, and at the end of its request; when it is resized where it stands, what is
+    /// cut off and the edges of what stays. The heap runs in checked mode; all its
+    /// invariants are verified at least every 65,536 operations and at the end of each
+    /// request, its live blocks counted, and at the end nothing may be lost.
     #[arg(long)]
     pub check: bool,
+
+    /// Replay each file N times, and print the shortest times
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "check",
+          value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub repeat: u32,
 
     /// Answer in JSON
     #[arg(long)]

@@ -33,9 +33,7 @@ pub fn run(args: &ReplayArgs, out: &mut dyn Write) -> io::Result<Exit> {
     let mut replayed = Vec::with_capacity(args.files.len());
     for file in &args.files {
         let mut progress = Progress::new(&report::name(file));
-        let result = open(file)
-            .map_err(Failure::Open)
-            .and_then(|source| play::play(args, source, &mut progress));
+        let result = repeat(args, file, &mut progress);
         drop(progress);
         if let Err(failure) = &result {
             eprintln!("emalloc: {}: {failure}", file.display());
@@ -51,9 +49,27 @@ pub fn run(args: &ReplayArgs, out: &mut dyn Write) -> io::Result<Exit> {
     Ok(exit)
 }
 
-fn open(file: &Path) -> io::Result<Box<dyn Read>> {
-    if file == Path::new("-") {
+/// What stands for standard input.
+const STDIN: &str = "-";
+
+/// Replays a file as often as asked, up to its first failure; standard input once, for it cannot be read again.
+fn repeat(args: &ReplayArgs, file: &Path, progress: &mut Progress) -> Result<Outcome, Failure> {
+    let mut again = || play::play(args, open(file)?, progress);
+    let mut best = again()?;
+    let times = if file == Path::new(STDIN) {
+        1
+    } else {
+        args.repeat
+    };
+    for _ in 1..times {
+        best = best.faster(&again()?);
+    }
+    Ok(best)
+}
+
+fn open(file: &Path) -> Result<Box<dyn Read>, Failure> {
+    if file == Path::new(STDIN) {
         return Ok(Box::new(io::stdin().lock()));
     }
-    Ok(Box::new(File::open(file)?))
+    Ok(Box::new(File::open(file).map_err(Failure::Open)?))
 }

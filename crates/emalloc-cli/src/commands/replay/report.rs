@@ -23,20 +23,20 @@ pub fn name(file: &Path) -> String {
 
 /// Writes the table; traces that failed are not in it.
 pub fn text(args: &ReplayArgs, replayed: &[Replayed], out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{}", settings_line(args))?;
+    writeln!(out, "{}\n", settings_line(args))?;
     let mut rows = table::table(
         [
-            "trace",
-            "operations",
-            "requests",
-            "ns/op",
+            "\ntrace",
+            "\noperations",
+            "\nreq.",
+            "ns/\nop",
             "ns/\nreset",
-            "peak\nused",
-            "peak\nheld",
+            "MiB\nused",
+            "MiB\nheld",
             "seg.\ntaken",
             "given\nback",
-            "left",
-            "fragm.",
+            "\nleft",
+            "\nfragm.",
         ],
         &[0],
     );
@@ -48,7 +48,7 @@ pub fn text(args: &ReplayArgs, replayed: &[Replayed], out: &mut dyn Write) -> io
         }
     }
     if any {
-        write!(out, "\n{}", table::lines(&rows))?;
+        write!(out, "{}", table::lines(&rows))?;
     }
     if any && args.check {
         writeln!(out, "\nContents and invariants verified; nothing timed.")?;
@@ -72,6 +72,9 @@ fn settings_line(args: &ReplayArgs) -> String {
             line += &format!(", {what} {}", display(bytes));
         }
     }
+    if args.repeat > 1 {
+        line += &format!(", the shortest times of {} replays", args.repeat);
+    }
     line
 }
 
@@ -87,13 +90,17 @@ fn row(file: &Path, outcome: &Outcome) -> [String; 11] {
         grouped(summary.requests),
         time(ns_per_operation(outcome), 1),
         time(ns_per_reset(outcome), 0),
-        display(outcome.peak_usage),
-        display(outcome.peak_real_usage),
+        mib(outcome.peak_usage),
+        mib(outcome.peak_real_usage),
         grouped(counts.allocated as u64),
         grouped(counts.freed as u64),
         grouped(summary.left_blocks),
         format!("{:.1}%", outcome.fragmentation() * 100.0),
     ]
+}
+
+fn mib(bytes: usize) -> String {
+    format!("{:.2}", bytes as f64 / f64::from(1 << 20))
 }
 
 fn ns_per_operation(outcome: &Outcome) -> Option<f64> {
@@ -124,6 +131,7 @@ struct Settings {
     segment_size: usize,
     limit: Option<usize>,
     check: bool,
+    repeat: u32,
 }
 
 #[derive(Serialize)]
@@ -178,6 +186,7 @@ pub fn json(args: &ReplayArgs, replayed: &[Replayed], out: &mut dyn Write) -> io
             segment_size: args.segment_size,
             limit: args.limit,
             check: args.check,
+            repeat: args.repeat,
         },
         traces: replayed.iter().map(trace).collect(),
     };
