@@ -124,9 +124,9 @@ fn the_limit_bounds_what_is_kept() {
 #[test]
 fn pieces_too_small_for_a_note_are_not_kept() {
     let storage = Cached::new(MALLOC);
-    let grant = storage.allocate(16, 16).unwrap();
+    let grant = storage.allocate(8, 8).unwrap();
     // SAFETY: granted above.
-    unsafe { storage.free(grant.start, 16, 16) };
+    unsafe { storage.free(grant.start, 8, 8) };
     assert_eq!(storage.cached_bytes(), 0);
 }
 
