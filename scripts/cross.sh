@@ -24,8 +24,8 @@ PROPTEST_CASES: cases per property on s390x, which is emulated (default 64).
 EOT
 }
 
-# Wine's own folder for its settings and its C: drive. Without the debugger, which takes a crash
-# for its own and lets the program end as if all were well.
+# Wine's own folder for its settings and its C: drive. Without its debugger: where that fails
+# itself, a program that crashed ends like one that did well.
 wine_env() {
     export WINEPREFIX="$WORK/wine" WINEDEBUG=-all
     export WINEDLLOVERRIDES="mscoree,mshtml,winemenubuilder.exe,winedbg.exe=d"
