@@ -7,10 +7,11 @@ mod bytes;
 use std::collections::HashSet;
 use std::ffi::CStr;
 use std::ptr::null_mut;
+use std::sync::Arc;
 
 use bytes::{fill, holds, is_zero};
 use emalloc::heap::Heap;
-use emalloc::storage::{Cached, Counting, MALLOC, Malloc};
+use emalloc::storage::{Cached, Counting, MALLOC};
 use emalloc::{
     ecalloc, efree, emalloc, erealloc, erealloc_recoverable, estrdup, estrndup, mem_block_size,
     safe_emalloc, safe_erealloc, scope,
@@ -189,8 +190,11 @@ fn texts_are_copied_with_a_nul_behind() {
 
 #[test]
 fn everything_goes_back_to_the_storage_with_the_heap() {
-    let storage: &'static Counting<Malloc> = Box::leak(Box::new(Counting::new(MALLOC)));
-    let heap = Heap::builder().storage(storage).build().unwrap();
+    let storage = Arc::new(Counting::new(MALLOC));
+    let heap = Heap::builder()
+        .storage(Arc::clone(&storage))
+        .build()
+        .unwrap();
     scope(&heap, || {
         for size in SIZES {
             ecalloc(size, 1);

@@ -8,10 +8,11 @@ mod bytes;
 mod handlers;
 
 use std::ptr::null_mut;
+use std::sync::Arc;
 
 use bytes::{fill, holds, is_zero};
 use emalloc::heap::{AllocError, Handler, Heap, Limit, Recovery};
-use emalloc::storage::{Failing, MALLOC, Malloc, StorageError};
+use emalloc::storage::{Failing, MALLOC, StorageError};
 use emalloc::{
     ecalloc, efree, emalloc, erealloc, erealloc_recoverable, mem_block_size, safe_emalloc,
     safe_erealloc, scope,
@@ -189,9 +190,9 @@ fn a_refusal_names_the_limit_or_the_storage() {
         );
     });
 
-    let storage: &'static Failing<Malloc> = Box::leak(Box::new(Failing::new(MALLOC)));
+    let storage = Arc::new(Failing::new(MALLOC));
     let heap = Heap::builder()
-        .storage(storage)
+        .storage(Arc::clone(&storage))
         .handler(Telling)
         .build()
         .unwrap();
