@@ -31,7 +31,7 @@ check_end() {
 # step NAME COMMAND...: runs a command or a function with its output in a log; prints one line,
 # and cargo's `test result` lines below it. A failure is shown and remembered; the script goes on.
 step() {
-    local name=$1 log="$WORK/logs/$1.log" from=$SECONDS rc
+    local name=$1 log="$WORK/logs/$1.log" from=$SECONDS rc missing
     shift
     # Not in a condition: `set -e` would be off inside the function called.
     set +e
@@ -41,8 +41,8 @@ step() {
     ) >"$log" 2>&1 </dev/null
     rc=$?
     set -e
-    if [ "$rc" -eq 0 ] && ran_no_test "$log"; then
-        echo "no test ran" >>"$log"
+    if [ "$rc" -eq 0 ] && missing=$(tests_missing "$log"); then
+        echo "$missing" >>"$log"
         rc=1
     fi
     if [ "$rc" -eq 0 ]; then
@@ -52,11 +52,32 @@ step() {
         FAILED=1
     fi
     sed -n 's/^test result/      &/p' "$log"
-    [ "$rc" -eq 0 ] || tail -n 60 "$log" | sed 's/^/    | /'
+    [ "$rc" -eq 0 ] || excerpt "$log" | cut -c 1-200 | sed 's/^/    | /'
 }
 
-# ran_no_test LOG: cargo reported test results, and not one test among them.
-ran_no_test() { grep -q '^test result' "$1" && ! grep -qE '^test result.* [1-9][0-9]* (passed|failed)' "$1"; }
+# tests_missing LOG: says what is wrong where cargo ran tests and yet answered 0: a test program
+# that ended without its result (under Wine a crash can look like a success), or no test at all.
+tests_missing() {
+    local programs results
+    programs=$(grep -cE '^ +Running (unittests|tests/)' "$1") || true
+    results=$(grep -c '^test result' "$1") || true
+    [ "$programs" -gt 0 ] || return 1
+    if [ "$results" -lt "$programs" ]; then
+        echo "error: $((programs - results)) of $programs test programs ended without a result"
+    elif ! grep -qE '^test result.* [1-9][0-9]* (passed|failed)' "$1"; then
+        echo "error: no test ran"
+    else
+        return 1
+    fi
+}
+
+# excerpt LOG: where the trouble begins, each place with what follows it, and how it all ends.
+excerpt() {
+    grep -m 12 -A 12 -E 'panicked at|ERROR: |WARNING: ThreadSanitizer|^==[0-9]+== +[A-Z]|nhandled|^error' "$1" |
+        head -n 80 || true
+    echo "..."
+    tail -n 15 "$1"
+}
 
 # need NAME COMMAND...: a step without which the rest makes no sense.
 need() {

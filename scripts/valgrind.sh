@@ -23,8 +23,9 @@ tests() {
     local runner
     runner=CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$HOST")_RUNNER
     export PROPTEST_CASES=${PROPTEST_CASES:-8} CARGO_TARGET_DIR="$WORK/target-valgrind"
+    # Cargo runs tests in the folder of their crate, and cuts this at every space.
     export "$runner"="valgrind --quiet --error-exitcode=99 --num-callers=16 --fair-sched=try \
-        --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite"
+        --suppressions=../../scripts/valgrind.supp --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite"
     # Some optimisation makes up for part of the time; checks and line numbers stay.
     CARGO_PROFILE_TEST_OPT_LEVEL=1 \
         cargo test --locked --target "$HOST" --package emalloc --all-features --no-fail-fast "${@:---tests}"
