@@ -1,12 +1,13 @@
 //! The list of all allocators, each behind [`Contender`], which hides its type; and the choice among them.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, bail};
 
 use crate::allocator::Peer;
 use crate::clock::timed;
-use crate::peers::bump::Bumpalo;
+use crate::peers::bump::{self, Bumpalo};
 use crate::peers::emalloc::Emalloc;
 use crate::peers::null::Null;
+use crate::peers::plugin::Plugin;
 use crate::peers::system::{self, System};
 use crate::peers::zend::Zend;
 use crate::replay::{Touch, Trace};
@@ -91,49 +92,86 @@ impl Contender {
     }
 }
 
+/// Every name there is, in the order of reports.
+const NAMES: [&str; 11] = [
+    "null",
+    "emalloc",
+    "zend",
+    "mimalloc2-heap",
+    "mimalloc3-heap",
+    "mimalloc2",
+    "mimalloc3",
+    "jemalloc",
+    "snmalloc",
+    "system",
+    "bumpalo",
+];
+
 /// The allocators that `only` names, or all; and what is missing, in words. The null allocator is always among them, and
 /// first.
 ///
 /// # Errors
 /// `only` names something unknown.
 pub fn contenders(only: &[String]) -> Result<(Vec<Contender>, Vec<String>)> {
-    const NAMES: [&str; 5] = ["null", "emalloc", "zend", "system", "bumpalo"];
-    for choice in only {
-        let name = choice.split(':').next().unwrap_or_default();
-        ensure!(
-            NAMES.contains(&name),
-            "there is no allocator {name}; there are {}",
+    let name_of = |choice: &String| choice.split(':').next().unwrap_or_default().to_owned();
+    if let Some(unknown) = only
+        .iter()
+        .map(name_of)
+        .find(|name| !NAMES.contains(&name.as_str()))
+    {
+        bail!(
+            "there is no allocator {unknown}; there are {}",
             NAMES.join(", ")
         );
     }
-    let wanted = |name: &str| {
-        only.is_empty()
-            || only
-                .iter()
-                .any(|choice| choice.split(':').next() == Some(name))
-    };
+    let mut all = Vec::new();
     let mut missing = Vec::new();
-    let mut all = vec![Contender::new("null", "", Null)];
-    for setting in Setting::ALL {
-        all.push(Contender {
-            setting: setting.name(),
-            ..Contender::new("emalloc", "this tree", Emalloc::new(setting))
-        });
-    }
-    if wanted("zend") {
-        match Zend::open() {
-            Ok(zend) => all.push(Contender::new("zend", zend.version(), zend)),
-            Err(error) => missing.push(format!(
-                "zend: not installed (Debian's libphp8.2-embed has it): {error}"
-            )),
+    for name in NAMES {
+        // Only what takes part is loaded at all.
+        if name != "null" && !only.is_empty() && !only.iter().any(|choice| name_of(choice) == name)
+        {
+            continue;
+        }
+        match open(name) {
+            Ok(opened) => all.extend(opened),
+            Err(error) => missing.push(format!("{name}: {error:#}")),
         }
     }
-    all.push(Contender::new("system", system::version(), System));
-    all.push(Contender::new("bumpalo", "", Bumpalo));
     all.retain(|contender| {
         contender.name == "null"
             || only.is_empty()
             || only.iter().any(|choice| contender.is(choice))
     });
     Ok((all, missing))
+}
+
+/// The allocator of that name, in all its settings.
+fn open(name: &'static str) -> Result<Vec<Contender>> {
+    let one = match name {
+        "null" => Contender::new(name, "", Null),
+        "emalloc" => return Ok(Setting::ALL.map(emalloc).into()),
+        "zend" => {
+            let zend = Zend::open().context("not installed; Debian's libphp8.2-embed has it")?;
+            Contender::new(name, zend.version(), zend)
+        }
+        "system" => Contender::new(name, system::version(), System),
+        "bumpalo" => Contender::new(name, bump::VERSION, Bumpalo),
+        _ => {
+            let library = name.strip_suffix("-heap");
+            let plugin = Plugin::open(library.unwrap_or(name))?;
+            let version = plugin.version().unwrap_or_default();
+            match library {
+                Some(_) => Contender::new(name, version, plugin.heaps()?),
+                None => Contender::new(name, version, plugin.plain()),
+            }
+        }
+    };
+    Ok(vec![one])
+}
+
+fn emalloc(setting: Setting) -> Contender {
+    Contender {
+        setting: setting.name(),
+        ..Contender::new("emalloc", "", Emalloc::new(setting))
+    }
 }
