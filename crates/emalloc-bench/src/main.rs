@@ -7,9 +7,11 @@ mod memory;
 mod peers;
 mod replay;
 mod report;
+mod resident;
 mod rounds;
 mod settings;
 mod stats;
+mod tls;
 
 use std::path::PathBuf;
 
@@ -50,6 +52,7 @@ struct Arguments {
 }
 
 fn main() -> Result<()> {
+    tls::make_room()?;
     let arguments = Arguments::parse();
     if arguments.memory_child {
         return memory::child(&arguments.traces[0], &arguments.only[0]);

@@ -1,6 +1,5 @@
 //! Resident memory of one replay, with every block filled, in a fresh process that does nothing else.
 
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -8,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::contender::{Contender, Lifetime, contenders};
 use crate::replay::{Touch, Trace};
+use crate::resident::Baseline;
 
 /// What a replay takes, in bytes.
 #[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
@@ -58,11 +58,7 @@ pub fn child(trace: &Path, label: &str) -> Result<()> {
         .iter_mut()
         .find(|contender| contender.label() == label)
         .with_context(|| format!("{label} is not here"))?;
-    // SAFETY: it may be called at any time.
-    unsafe { libc::malloc_trim(0) };
-    // 5 sets the peak to what is resident now.
-    fs::write("/proc/self/clear_refs", "5")?;
-    let before = status("VmRSS:")?;
+    let baseline = Baseline::take()?;
     // The null allocator has nothing to fill.
     let touch = if label == "null" {
         Touch::First
@@ -73,18 +69,9 @@ pub fn child(trace: &Path, label: &str) -> Result<()> {
         .measured
         .replay(&mut trace, touch, Lifetime::Rounds);
     let resident = Resident {
-        peak: status("VmHWM:")? - before,
-        after: status("VmRSS:")? - before,
+        peak: baseline.peak()?,
+        after: baseline.now()?,
     };
     println!("{}", serde_json::to_string(&resident)?);
     Ok(())
-}
-
-/// A line of `/proc/self/status`, in bytes.
-fn status(name: &str) -> Result<i64> {
-    let text = fs::read_to_string("/proc/self/status")?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    let kilobytes = line.and_then(|line| line.split_whitespace().next());
-    let kilobytes: i64 = kilobytes.context("no such line in status")?.parse()?;
-    Ok(kilobytes << 10)
 }
