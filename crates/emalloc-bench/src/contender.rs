@@ -1,10 +1,14 @@
 //! The list of all allocators, each behind [`Contender`], which hides its type; and the choice among them.
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use serde::Serialize;
 
 use crate::allocator::Peer;
 use crate::clock::timed;
-use crate::peers::bump::{self, Bumpalo};
+use crate::lock::version_of;
+use crate::micro::{self, Case};
+use crate::peers::bump::Bumpalo;
 use crate::peers::emalloc::Emalloc;
 use crate::peers::null::Null;
 use crate::peers::plugin::Plugin;
@@ -14,12 +18,13 @@ use crate::replay::{Touch, Trace};
 use crate::settings::Setting;
 
 /// How long a heap lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Lifetime {
-    /// As long as the replay of one trace: a command that runs once.
-    Replay,
-    /// Over all rounds: a server.
-    Rounds,
+    /// Made for each replay and ended after it, both within the time: a command that runs once
+    New,
+    /// Kept over all rounds: a server
+    Kept,
 }
 
 /// Measuring one allocator, whichever it is.
@@ -29,6 +34,12 @@ pub trait Measured {
 
     /// Ends a heap that lived over rounds.
     fn finish(&mut self);
+
+    /// So many pairs of a block of 64 bytes, allocated and freed at once.
+    fn pairs(&mut self, pairs: usize);
+
+    /// One round of a micro benchmark, in its unit; `None` if this allocator cannot.
+    fn micro(&mut self, case: Case) -> Option<f64>;
 }
 
 struct Session<P: Peer> {
@@ -39,8 +50,8 @@ struct Session<P: Peer> {
 impl<P: Peer> Measured for Session<P> {
     fn replay(&mut self, trace: &mut Trace, touch: Touch, lifetime: Lifetime) -> f64 {
         match lifetime {
-            Lifetime::Replay => timed(|| trace.replay(&mut self.peer.create(), touch)),
-            Lifetime::Rounds => {
+            Lifetime::New => timed(|| trace.replay(&mut self.peer.create(), touch)),
+            Lifetime::Kept => {
                 let heap = self.heap.get_or_insert_with(|| self.peer.create());
                 timed(|| trace.replay(heap, touch))
             }
@@ -49,6 +60,14 @@ impl<P: Peer> Measured for Session<P> {
 
     fn finish(&mut self) {
         self.heap = None;
+    }
+
+    fn pairs(&mut self, pairs: usize) {
+        micro::at_once::<_, 64>(&mut self.peer.create(), pairs);
+    }
+
+    fn micro(&mut self, case: Case) -> Option<f64> {
+        micro::run(&self.peer, case)
     }
 }
 
@@ -148,18 +167,18 @@ pub fn contenders(only: &[String]) -> Result<(Vec<Contender>, Vec<String>)> {
 /// The allocator of that name, in all its settings.
 fn open(name: &'static str) -> Result<Vec<Contender>> {
     let one = match name {
-        "null" => Contender::new(name, "", Null),
+        "null" => Contender::new(name, "", Null::new()),
         "emalloc" => return Ok(Setting::ALL.map(emalloc).into()),
         "zend" => {
             let zend = Zend::open().context("not installed; Debian's libphp8.2-embed has it")?;
             Contender::new(name, zend.version(), zend)
         }
         "system" => Contender::new(name, system::version(), System),
-        "bumpalo" => Contender::new(name, bump::VERSION, Bumpalo),
+        "bumpalo" => Contender::new(name, locked("bumpalo"), Bumpalo),
         _ => {
             let library = name.strip_suffix("-heap");
             let plugin = Plugin::open(library.unwrap_or(name))?;
-            let version = plugin.version().unwrap_or_default();
+            let version = plugin.version().unwrap_or_else(|| locked("snmalloc-sys"));
             match library {
                 Some(_) => Contender::new(name, version, plugin.heaps()?),
                 None => Contender::new(name, version, plugin.plain()),
@@ -169,9 +188,13 @@ fn open(name: &'static str) -> Result<Vec<Contender>> {
     Ok(vec![one])
 }
 
+fn locked(package: &str) -> String {
+    version_of(package).unwrap_or_default().to_owned()
+}
+
 fn emalloc(setting: Setting) -> Contender {
     Contender {
         setting: setting.name(),
-        ..Contender::new("emalloc", "", Emalloc::new(setting))
+        ..Contender::new("emalloc", locked("emalloc"), Emalloc::new(setting))
     }
 }

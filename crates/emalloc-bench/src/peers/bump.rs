@@ -7,9 +7,6 @@ use bumpalo::Bump;
 
 use crate::allocator::{Blocks, Peer};
 
-/// Which one; the lock file has the exact one.
-pub const VERSION: &str = "3";
-
 /// Bytes after which it gives up, and the process with it: it is a floor, not worth a machine's memory.
 const LIMIT: usize = 8 << 30;
 
