@@ -1,24 +1,30 @@
 //! The list of all allocators, each behind [`Contender`], which hides its type; and the choice among them.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use serde::Serialize;
 
 use crate::allocator::Peer;
 use crate::clock::timed;
+use crate::lock::version_of;
+use crate::micro::{self, Case};
 use crate::peers::bump::Bumpalo;
 use crate::peers::emalloc::Emalloc;
 use crate::peers::null::Null;
+use crate::peers::plugin::Plugin;
 use crate::peers::system::{self, System};
 use crate::peers::zend::Zend;
 use crate::replay::{Touch, Trace};
 use crate::settings::Setting;
 
 /// How long a heap lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Lifetime {
-    /// As long as the replay of one trace: a command that runs once.
-    Replay,
-    /// Over all rounds: a server.
-    Rounds,
+    /// Made for each replay and ended after it, both within the time: a command that runs once
+    New,
+    /// Kept over all rounds: a server
+    Kept,
 }
 
 /// Measuring one allocator, whichever it is.
@@ -28,6 +34,12 @@ pub trait Measured {
 
     /// Ends a heap that lived over rounds.
     fn finish(&mut self);
+
+    /// So many pairs of a block of 64 bytes, allocated and freed at once.
+    fn pairs(&mut self, pairs: usize);
+
+    /// One round of a micro benchmark, in its unit; `None` if this allocator cannot.
+    fn micro(&mut self, case: Case) -> Option<f64>;
 }
 
 struct Session<P: Peer> {
@@ -38,8 +50,8 @@ struct Session<P: Peer> {
 impl<P: Peer> Measured for Session<P> {
     fn replay(&mut self, trace: &mut Trace, touch: Touch, lifetime: Lifetime) -> f64 {
         match lifetime {
-            Lifetime::Replay => timed(|| trace.replay(&mut self.peer.create(), touch)),
-            Lifetime::Rounds => {
+            Lifetime::New => timed(|| trace.replay(&mut self.peer.create(), touch)),
+            Lifetime::Kept => {
                 let heap = self.heap.get_or_insert_with(|| self.peer.create());
                 timed(|| trace.replay(heap, touch))
             }
@@ -48,6 +60,14 @@ impl<P: Peer> Measured for Session<P> {
 
     fn finish(&mut self) {
         self.heap = None;
+    }
+
+    fn pairs(&mut self, pairs: usize) {
+        micro::at_once::<_, 64>(&mut self.peer.create(), pairs);
+    }
+
+    fn micro(&mut self, case: Case) -> Option<f64> {
+        micro::run(&self.peer, case)
     }
 }
 
@@ -91,49 +111,90 @@ impl Contender {
     }
 }
 
+/// Every name there is, in the order of reports.
+const NAMES: [&str; 11] = [
+    "null",
+    "emalloc",
+    "zend",
+    "mimalloc2-heap",
+    "mimalloc3-heap",
+    "mimalloc2",
+    "mimalloc3",
+    "jemalloc",
+    "snmalloc",
+    "system",
+    "bumpalo",
+];
+
 /// The allocators that `only` names, or all; and what is missing, in words. The null allocator is always among them, and
 /// first.
 ///
 /// # Errors
 /// `only` names something unknown.
 pub fn contenders(only: &[String]) -> Result<(Vec<Contender>, Vec<String>)> {
-    const NAMES: [&str; 5] = ["null", "emalloc", "zend", "system", "bumpalo"];
-    for choice in only {
-        let name = choice.split(':').next().unwrap_or_default();
-        ensure!(
-            NAMES.contains(&name),
-            "there is no allocator {name}; there are {}",
+    let name_of = |choice: &String| choice.split(':').next().unwrap_or_default().to_owned();
+    if let Some(unknown) = only
+        .iter()
+        .map(name_of)
+        .find(|name| !NAMES.contains(&name.as_str()))
+    {
+        bail!(
+            "there is no allocator {unknown}; there are {}",
             NAMES.join(", ")
         );
     }
-    let wanted = |name: &str| {
-        only.is_empty()
-            || only
-                .iter()
-                .any(|choice| choice.split(':').next() == Some(name))
-    };
+    let mut all = Vec::new();
     let mut missing = Vec::new();
-    let mut all = vec![Contender::new("null", "", Null)];
-    for setting in Setting::ALL {
-        all.push(Contender {
-            setting: setting.name(),
-            ..Contender::new("emalloc", "this tree", Emalloc::new(setting))
-        });
-    }
-    if wanted("zend") {
-        match Zend::open() {
-            Ok(zend) => all.push(Contender::new("zend", zend.version(), zend)),
-            Err(error) => missing.push(format!(
-                "zend: not installed (Debian's libphp8.2-embed has it): {error}"
-            )),
+    for name in NAMES {
+        // Only what takes part is loaded at all.
+        if name != "null" && !only.is_empty() && !only.iter().any(|choice| name_of(choice) == name)
+        {
+            continue;
+        }
+        match open(name) {
+            Ok(opened) => all.extend(opened),
+            Err(error) => missing.push(format!("{name}: {error:#}")),
         }
     }
-    all.push(Contender::new("system", system::version(), System));
-    all.push(Contender::new("bumpalo", "", Bumpalo));
     all.retain(|contender| {
         contender.name == "null"
             || only.is_empty()
             || only.iter().any(|choice| contender.is(choice))
     });
     Ok((all, missing))
+}
+
+/// The allocator of that name, in all its settings.
+fn open(name: &'static str) -> Result<Vec<Contender>> {
+    let one = match name {
+        "null" => Contender::new(name, "", Null::new()),
+        "emalloc" => return Ok(Setting::ALL.map(emalloc).into()),
+        "zend" => {
+            let zend = Zend::open().context("not installed; Debian's libphp8.2-embed has it")?;
+            Contender::new(name, zend.version(), zend)
+        }
+        "system" => Contender::new(name, system::version(), System),
+        "bumpalo" => Contender::new(name, locked("bumpalo"), Bumpalo),
+        _ => {
+            let library = name.strip_suffix("-heap");
+            let plugin = Plugin::open(library.unwrap_or(name))?;
+            let version = plugin.version().unwrap_or_else(|| locked("snmalloc-sys"));
+            match library {
+                Some(_) => Contender::new(name, version, plugin.heaps()?),
+                None => Contender::new(name, version, plugin.plain()),
+            }
+        }
+    };
+    Ok(vec![one])
+}
+
+fn locked(package: &str) -> String {
+    version_of(package).unwrap_or_default().to_owned()
+}
+
+fn emalloc(setting: Setting) -> Contender {
+    Contender {
+        setting: setting.name(),
+        ..Contender::new("emalloc", locked("emalloc"), Emalloc::new(setting))
+    }
 }

@@ -1,95 +1,129 @@
-//! `emalloc-bench`: emalloc and its peers on recorded traces, side by side.
+//! `emalloc-bench`: emalloc and its peers on recorded traces, side by side. This file owns what is done in which order.
 
 mod allocator;
+mod cli;
 mod clock;
 mod contender;
+mod lock;
 mod memory;
+mod micro;
 mod peers;
 mod replay;
 mod report;
+mod resident;
 mod rounds;
 mod settings;
 mod stats;
+mod tls;
 
+use std::fs;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Parser;
 
-use contender::{Lifetime, contenders};
+use cli::{Arguments, Child};
+use contender::{Contender, Lifetime, contenders};
+use micro::Case;
 use replay::{Touch, Trace};
-
-/// Replays traces on emalloc and on the allocators that people would use instead, in turns in one process, and reports
-/// processor time and resident memory.
-#[derive(Parser)]
-struct Arguments {
-    /// Traces to replay
-    #[arg(required = true)]
-    traces: Vec<PathBuf>,
-    /// Only these allocators, separated by commas; `emalloc:recommended` is one setting. null always runs
-    #[arg(long, value_delimiter = ',')]
-    only: Vec<String>,
-    /// Rounds per trace
-    #[arg(long, default_value_t = 7)]
-    rounds: usize,
-    /// Keep each heap over the rounds of a trace, as a server would, instead of making it anew
-    #[arg(long)]
-    keep: bool,
-    /// Write all of each block instead of its first 8 bytes
-    #[arg(long)]
-    fill: bool,
-    /// One JSON object per line
-    #[arg(long)]
-    json: bool,
-    /// Do not measure resident memory
-    #[arg(long)]
-    no_memory: bool,
-    /// The measurement of memory inside a fresh process
-    #[arg(long, hide = true)]
-    memory_child: bool,
-}
+use report::{Line, MicroLine, Run};
 
 fn main() -> Result<()> {
+    tls::make_room()?;
     let arguments = Arguments::parse();
-    if arguments.memory_child {
-        return memory::child(&arguments.traces[0], &arguments.only[0]);
-    }
     let (mut all, missing) = contenders(&arguments.only)?;
-    for missing in &missing {
-        eprintln!("{missing}");
+    if let Some(child) = arguments.child {
+        return run_child(child, &arguments, &mut all);
     }
-    let touch = if arguments.fill {
-        Touch::Fill
-    } else {
-        Touch::First
-    };
-    let lifetime = if arguments.keep {
-        Lifetime::Rounds
-    } else {
-        Lifetime::Replay
-    };
-    let mut results = Vec::new();
-    for path in &arguments.traces {
+    for missing in &missing {
+        eprintln!("left out: {missing}");
+    }
+    if !arguments.json {
+        report::describe(&all);
+    }
+    let mut json = String::new();
+    if !arguments.traces.is_empty() {
+        let results = run_traces(&arguments, &mut all)?;
+        json += &report::json(results.iter().flatten())?;
+        if !arguments.json {
+            report::print_traces(&results);
+        }
+        if let Some(path) = &arguments.chart {
+            let chart = report::chart::svg(&results)?.context("the chart needs zend")?;
+            fs::write(path, chart).with_context(|| format!("cannot write {}", path.display()))?;
+        }
+    }
+    if let Some(kind) = &arguments.micro {
+        let results = run_micro(&mut all, kind, arguments.rounds)?;
+        json += &report::json(results.iter().flatten())?;
+        if !arguments.json {
+            report::print_micro(&results, &all);
+        }
+    }
+    if arguments.json {
+        print!("{json}");
+    }
+    if let Some(path) = &arguments.json_file {
+        fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn run_traces(arguments: &Arguments, all: &mut [Contender]) -> Result<Vec<Vec<Line>>> {
+    let measure = |path: &PathBuf| {
         let mut trace = Trace::open(path)?;
-        eprintln!(
-            "{}: {} operations, {} requests",
-            trace.name,
-            trace.operations(),
-            trace.requests()
-        );
-        let times = rounds::run(&mut all, &mut trace, touch, lifetime, arguments.rounds);
-        drop(trace);
+        eprintln!("{} ...", trace.name);
+        let times = rounds::run(all, &mut trace, arguments.heap, arguments.rounds);
         let resident = if arguments.no_memory {
             vec![None; all.len()]
         } else {
-            memory::measure(&all, path)?
+            memory::measure(all, path)?
         };
-        results.push(report::results(path, &all, &times, &resident));
-    }
-    if arguments.json {
-        report::json(&results)
-    } else {
-        report::table(&results);
-        Ok(())
+        let run = Run {
+            trace: &trace.name,
+            operations: trace.operations(),
+            heap: arguments.heap,
+            rounds: arguments.rounds,
+        };
+        Ok(report::lines(&run, all, &times, &resident))
+    };
+    arguments.traces.iter().map(measure).collect()
+}
+
+fn run_micro(all: &mut [Contender], kind: &str, rounds: usize) -> Result<Vec<Vec<MicroLine>>> {
+    let cases = Case::all().into_iter();
+    cases
+        .filter(|case| case.kind().starts_with(kind))
+        .map(|case| {
+            eprintln!("{case} ...");
+            let values = micro::rounds(all, case, rounds)?;
+            Ok(MicroLine::of(case, all, &values))
+        })
+        .collect()
+}
+
+fn run_child(child: Child, arguments: &Arguments, all: &mut [Contender]) -> Result<()> {
+    let label = &arguments.only[0];
+    let contender = all
+        .iter_mut()
+        .find(|contender| contender.label() == *label)
+        .with_context(|| format!("{label} is not here"))?;
+    let trace = || arguments.traces.first().context("no trace is named");
+    match child {
+        Child::Memory => memory::child(contender, trace()?),
+        Child::Heaps => micro::child(contender),
+        Child::Replays => {
+            let mut trace = Trace::open(trace()?)?;
+            for _ in 0..arguments.count {
+                contender
+                    .measured
+                    .replay(&mut trace, Touch::First, Lifetime::Kept);
+            }
+            Ok(())
+        }
+        Child::Pairs => {
+            contender.measured.pairs(arguments.count);
+            Ok(())
+        }
     }
 }

@@ -1,13 +1,13 @@
 //! Resident memory of one replay, with every block filled, in a fresh process that does nothing else.
 
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::contender::{Contender, Lifetime, contenders};
+use crate::contender::{Contender, Lifetime};
 use crate::replay::{Touch, Trace};
+use crate::resident::Baseline;
 
 /// What a replay takes, in bytes.
 #[derive(Clone, Copy, Debug, serde::Serialize, serde::Deserialize)]
@@ -19,6 +19,9 @@ pub struct Resident {
 }
 
 /// Measures all, the null allocator taken off, which must be the first.
+///
+/// # Errors
+/// A process that measures failed.
 pub fn measure(all: &[Contender], trace: &Path) -> Result<Vec<Option<Resident>>> {
     let raw = all
         .iter()
@@ -38,7 +41,7 @@ pub fn measure(all: &[Contender], trace: &Path) -> Result<Vec<Option<Resident>>>
 
 fn in_child(label: &str, trace: &Path) -> Result<Resident> {
     let output = Command::new(std::env::current_exe()?)
-        .args(["--memory-child", "--only", label])
+        .args(["--child", "memory", "--only", label])
         .arg(trace)
         .output()
         .context("cannot start a process to measure memory in")?;
@@ -51,40 +54,23 @@ fn in_child(label: &str, trace: &Path) -> Result<Resident> {
 }
 
 /// The measurement, inside the fresh process; the answer goes to standard output.
-pub fn child(trace: &Path, label: &str) -> Result<()> {
+///
+/// # Errors
+/// The trace cannot be read, or the system does not tell.
+pub fn child(contender: &mut Contender, trace: &Path) -> Result<()> {
     let mut trace = Trace::open(trace)?;
-    let (mut all, _) = contenders(&[label.to_owned()])?;
-    let contender = all
-        .iter_mut()
-        .find(|contender| contender.label() == label)
-        .with_context(|| format!("{label} is not here"))?;
-    // SAFETY: it may be called at any time.
-    unsafe { libc::malloc_trim(0) };
-    // 5 sets the peak to what is resident now.
-    fs::write("/proc/self/clear_refs", "5")?;
-    let before = status("VmRSS:")?;
+    let baseline = Baseline::take()?;
     // The null allocator has nothing to fill.
-    let touch = if label == "null" {
+    let touch = if contender.name == "null" {
         Touch::First
     } else {
         Touch::Fill
     };
-    contender
-        .measured
-        .replay(&mut trace, touch, Lifetime::Rounds);
+    contender.measured.replay(&mut trace, touch, Lifetime::Kept);
     let resident = Resident {
-        peak: status("VmHWM:")? - before,
-        after: status("VmRSS:")? - before,
+        peak: baseline.peak()?,
+        after: baseline.now()?,
     };
     println!("{}", serde_json::to_string(&resident)?);
     Ok(())
-}
-
-/// A line of `/proc/self/status`, in bytes.
-fn status(name: &str) -> Result<i64> {
-    let text = fs::read_to_string("/proc/self/status")?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name));
-    let kilobytes = line.and_then(|line| line.split_whitespace().next());
-    let kilobytes: i64 = kilobytes.context("no such line in status")?.parse()?;
-    Ok(kilobytes << 10)
 }

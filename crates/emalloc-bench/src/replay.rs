@@ -77,11 +77,6 @@ impl Trace {
         self.ops.len()
     }
 
-    /// Requests.
-    pub fn requests(&self) -> usize {
-        self.requests.len()
-    }
-
     /// Replays the whole trace.
     pub fn replay<H: Blocks>(&mut self, heap: &mut H, touch: Touch) {
         match touch {
@@ -125,8 +120,9 @@ impl Trace {
     }
 }
 
+/// Writes the first 8 bytes of a block.
 #[inline(always)]
-fn touch_first(block: *mut u8, size: usize) {
+pub fn touch_first(block: *mut u8, size: usize) {
     // SAFETY: every block has at least 8 bytes and is aligned to 8.
     unsafe { block.cast::<u64>().write_volatile(size as u64) };
 }

@@ -8,7 +8,6 @@ use crate::stats::Spread;
 pub fn run(
     all: &mut [Contender],
     trace: &mut Trace,
-    touch: Touch,
     lifetime: Lifetime,
     rounds: usize,
 ) -> Vec<Spread> {
@@ -19,7 +18,7 @@ pub fn run(
         for turn in 0..all.len() {
             // Nobody always follows the same neighbour.
             let which = (turn + round) % all.len();
-            let time = all[which].measured.replay(trace, touch, lifetime);
+            let time = all[which].measured.replay(trace, Touch::First, lifetime);
             if round > 0 {
                 times[which].push(time / operations);
             }

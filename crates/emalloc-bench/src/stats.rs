@@ -37,11 +37,6 @@ impl Spread {
     }
 }
 
-/// How many times as fast as `theirs` net time `ours` is.
-pub fn ratio(ours: f64, theirs: f64) -> f64 {
-    (theirs.max(FLOOR) / ours.max(FLOOR)).min(CAP)
-}
-
 /// The geometric mean; `None` of nothing.
 pub fn geometric_mean(ratios: &[f64]) -> Option<f64> {
     let sum: f64 = ratios.iter().map(|ratio| ratio.ln()).sum();
@@ -58,13 +53,6 @@ mod tests {
         assert_eq!((spread.q1, spread.median, spread.q3), (1.75, 2.5, 3.25));
         let spread = Spread::of(vec![7.0]);
         assert_eq!((spread.q1, spread.median, spread.q3), (7.0, 7.0, 7.0));
-    }
-
-    #[test]
-    fn ratios_are_floored_and_capped() {
-        assert_eq!(ratio(0.1, 0.2), 1.0);
-        assert_eq!(ratio(2.0, 5.0), 2.5);
-        assert_eq!(ratio(1.0, 100.0), CAP);
     }
 
     #[test]

@@ -3,5 +3,6 @@
 pub mod bump;
 pub mod emalloc;
 pub mod null;
+pub mod plugin;
 pub mod system;
 pub mod zend;
