@@ -9,11 +9,11 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use emalloc::heap::{AllocError, Heap, HeapError};
 use emalloc::storage::Fixed;
 
-/// Segments are aligned to their size; a buffer that is, too, loses nothing.
-#[repr(align(65536))]
-struct Buffer([MaybeUninit<u8>; 256 << 10]);
+/// Bytes of a segment. Segments are aligned to their size, so a buffer that is not so itself (object formats align a
+/// `static` only so far) should have room for one more than it is to hold.
+const SEGMENT: usize = 64 << 10;
 
-static mut BUFFER: Buffer = Buffer([MaybeUninit::uninit(); 256 << 10]);
+static mut BUFFER: [MaybeUninit<u8>; 5 * SEGMENT] = [MaybeUninit::uninit(); 5 * SEGMENT];
 
 /// A sensor's readings, a list in the heap.
 struct Reading<'h> {
@@ -47,7 +47,7 @@ fn run(storage: Fixed) -> Result<(), HeapError> {
     let capacity = storage.capacity();
     let mut heap = Heap::builder()
         .storage(storage)
-        .segment_size(64 << 10)
+        .segment_size(SEGMENT)
         .build()?;
     println!(
         "{capacity} bytes; the heap begins with {} of them",
@@ -70,7 +70,7 @@ fn buffer() -> Option<&'static mut [MaybeUninit<u8>]> {
     }
     let buffer = &raw mut BUFFER;
     // SAFETY: this line is passed once, and nothing else names the buffer.
-    Some(unsafe { &mut (*buffer).0 })
+    Some(unsafe { &mut *buffer })
 }
 
 fn main() -> Result<(), HeapError> {
@@ -84,10 +84,10 @@ mod tests {
     #[test]
     fn it_runs() {
         main().unwrap();
-        let storage = Fixed::with_capacity(256 << 10).unwrap();
+        let storage = Fixed::with_capacity(4 * SEGMENT).unwrap();
         let mut heap = Heap::builder()
             .storage(storage)
-            .segment_size(64 << 10)
+            .segment_size(SEGMENT)
             .build()
             .unwrap();
         let (count, _, error) = fill(&heap);

@@ -12,17 +12,17 @@ use emalloc::storage::{Budget, Fixed, StorageError};
 
 const SEGMENT: usize = 64 << 10;
 
-#[repr(align(65536))]
-struct Buffer<const SEGMENTS: usize>([[MaybeUninit<u8>; SEGMENT]; SEGMENTS]);
-
-/// A buffer for ever, aligned so that it holds exactly as many segments as it says. Each test has its own.
+/// A buffer for ever that holds exactly so many segments. Each test has its own.
 macro_rules! buffer {
     ($segments:literal) => {{
-        static mut BUFFER: Buffer<$segments> =
-            Buffer([[MaybeUninit::uninit(); SEGMENT]; $segments]);
+        // One more than wanted: not every object format aligns a static as a segment must be.
+        static mut BUFFER: [[MaybeUninit<u8>; SEGMENT]; $segments + 1] =
+            [[MaybeUninit::uninit(); SEGMENT]; $segments + 1];
         let buffer = &raw mut BUFFER;
         // SAFETY: nothing else names the buffer, and a test runs once in a process.
-        unsafe { &mut (*buffer).0 }.as_flattened_mut()
+        let bytes = unsafe { &mut *buffer }.as_flattened_mut();
+        let begin = bytes.as_ptr().align_offset(SEGMENT);
+        &mut bytes[begin..begin + $segments * SEGMENT]
     }};
 }
 

@@ -196,8 +196,8 @@ macro_rules! aligned {
                 drop(boxes);
                 assert_eq!(heap.usage(), usage);
                 is_aligned(std::ptr::from_ref(heap.alloc(Aligned([1; N]))).addr());
-                let values = [const { Aligned([2; N]) }; 3];
-                is_aligned(std::ptr::from_ref(heap.alloc(values)).addr());
+                let slice = heap.alloc_slice_with(3, |_| Aligned([2; N]));
+                is_aligned(slice.as_ptr().addr());
             }
             for checked in [false, true] {
                 let heap = Heap::builder().checked(checked).build().unwrap();
