@@ -206,3 +206,22 @@ impl Heap {
 
 // A run must fit the map: the smallest block is 8 bytes, and only it fills a page with 512.
 const _: () = assert!(MAX_RUN <= 8 && WORDS * 64 == PAGE / 8);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // From outside it could only be seen by the time that requests take.
+    #[test]
+    fn the_fast_path_is_shut_during_a_walk_and_open_afterwards() {
+        for (checked, open) in [(false, SMALL_MAX + 1), (true, 0)] {
+            let heap = Heap::builder().checked(checked).build().unwrap();
+            let fast_end = || heap.state().fast_end.get();
+            assert_eq!(fast_end(), open);
+            heap.walk(&mut |_| assert_eq!(fast_end(), 0));
+            assert_eq!(fast_end(), open);
+            assert!(heap.check().is_ok());
+            assert_eq!(fast_end(), open);
+        }
+    }
+}
