@@ -196,7 +196,8 @@ macro_rules! aligned {
                 drop(boxes);
                 assert_eq!(heap.usage(), usage);
                 is_aligned(std::ptr::from_ref(heap.alloc(Aligned([1; N]))).addr());
-                let values = [const { Aligned([2; N]) }; 3];
+                // No constant: the files of Windows have none that are aligned beyond 8192.
+                let values = [2; 3].map(|byte| Aligned([byte; N]));
                 is_aligned(std::ptr::from_ref(heap.alloc(values)).addr());
             }
             for checked in [false, true] {
