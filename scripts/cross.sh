@@ -67,8 +67,11 @@ windows() {
         build_std test x86_64-pc-windows-gnu windows --no-fail-fast
 }
 
-# The quick checks never see what is only compiled for Windows.
-windows_clippy() { build_std clippy x86_64-pc-windows-gnu windows -- -D warnings; }
+# The quick checks never see what is only compiled for Windows. The one lint is wrong there: it
+# takes `const { ... }` for another expression.
+windows_clippy() {
+    build_std clippy x86_64-pc-windows-gnu windows -- -D warnings -A clippy::missing_const_for_thread_local
+}
 
 i686() {
     CARGO_TARGET_I686_UNKNOWN_LINUX_GNU_LINKER=i686-linux-gnu-gcc \

@@ -161,6 +161,10 @@ mod file {
 
         fn allocate(&self, size: usize, align: usize) -> Result<Grant, StorageError> {
             let refused = StorageError::Exhausted { requested: size };
+            // No object may be larger, though on 32 bits there can be addresses for it.
+            if isize::try_from(size).is_err() {
+                return Err(refused);
+            }
             let align = align.max(64 << 10);
             let start = reserve(size, align).ok_or(refused)?;
             let mut parts = self.parts();
