@@ -23,8 +23,8 @@ pub struct Arguments {
     pub only: Vec<String>,
 
     /// Rounds, besides one that warms up
-    #[arg(long, default_value_t = 9, value_name = "N")]
-    pub rounds: usize,
+    #[arg(long, default_value_t = 9, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
 
     /// How long a heap lives
     #[arg(long, value_enum, default_value_t = Lifetime::New)]
@@ -33,6 +33,10 @@ pub struct Arguments {
     /// Run the micro benchmarks; those whose kind begins so, if named
     #[arg(long, num_args = 0..=1, default_missing_value = "", value_name = "KIND")]
     pub micro: Option<String>,
+
+    /// Print no table for each single trace
+    #[arg(long)]
+    pub summary: bool,
 
     /// Print one JSON object per line instead of tables
     #[arg(long)]
@@ -70,4 +74,11 @@ pub enum Child {
     Replays,
     /// So many pairs of a block of 64 bytes.
     Pairs,
+}
+
+impl Arguments {
+    /// Rounds, besides one that warms up; at least one.
+    pub fn rounds(&self) -> usize {
+        self.rounds as usize
+    }
 }

@@ -46,15 +46,15 @@ fn main() -> Result<()> {
         let results = run_traces(&arguments, &mut all)?;
         json += &report::json(results.iter().flatten())?;
         if !arguments.json {
-            report::print_traces(&results);
+            report::print_traces(&results, arguments.summary);
         }
         if let Some(path) = &arguments.chart {
-            let chart = report::chart::svg(&results)?.context("the chart needs zend")?;
+            let chart = report::chart::svg(&results)?;
             fs::write(path, chart).with_context(|| format!("cannot write {}", path.display()))?;
         }
     }
     if let Some(kind) = &arguments.micro {
-        let results = run_micro(&mut all, kind, arguments.rounds)?;
+        let results = run_micro(&mut all, kind, arguments.rounds())?;
         json += &report::json(results.iter().flatten())?;
         if !arguments.json {
             report::print_micro(&results, &all);
@@ -73,7 +73,7 @@ fn run_traces(arguments: &Arguments, all: &mut [Contender]) -> Result<Vec<Vec<Li
     let measure = |path: &PathBuf| {
         let mut trace = Trace::open(path)?;
         eprintln!("{} ...", trace.name);
-        let times = rounds::run(all, &mut trace, arguments.heap, arguments.rounds);
+        let times = rounds::run(all, &mut trace, arguments.heap, arguments.rounds());
         let resident = if arguments.no_memory {
             vec![None; all.len()]
         } else {
@@ -83,7 +83,7 @@ fn run_traces(arguments: &Arguments, all: &mut [Contender]) -> Result<Vec<Vec<Li
             trace: &trace.name,
             operations: trace.operations(),
             heap: arguments.heap,
-            rounds: arguments.rounds,
+            rounds: arguments.rounds(),
         };
         Ok(report::lines(&run, all, &times, &resident))
     };

@@ -43,7 +43,12 @@ impl Trace {
         let recording = Recording::open(path)
             .with_context(|| format!("cannot read the trace {}", path.display()))?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let name = name.split('.').next().unwrap_or_default().to_owned();
+        let name = name.split('.').next().unwrap_or_default();
+        Ok(Self::new(name, recording))
+    }
+
+    /// Makes a recording ready.
+    fn new(name: &str, recording: Recording) -> Self {
         let mut alive = vec![false; recording.header.slots as usize];
         let requests = recording
             .requests
@@ -64,12 +69,12 @@ impl Trace {
                 }
             })
             .collect();
-        Ok(Self {
-            name,
+        Self {
+            name: name.to_owned(),
             slots: vec![ptr::null_mut(); recording.header.slots as usize],
             ops: recording.ops,
             requests,
-        })
+        }
     }
 
     /// Allocations, frees and resizes.
@@ -132,4 +137,105 @@ fn fill(block: *mut u8, size: usize) {
     // SAFETY: the block has that many bytes.
     unsafe { block.write_bytes(0xa5, size) };
     std::hint::black_box(block);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use emalloc_trace::{Compression, Flags, Hints, Reader, Record, Writer};
+    use std::io::Cursor;
+
+    /// Remembers what it was asked; every block is the same one.
+    struct Diary<const BULK: bool> {
+        entries: Vec<String>,
+        block: [u8; 64],
+    }
+
+    impl<const B: bool> Blocks for Diary<B> {
+        const BULK: bool = B;
+
+        fn allocate(&mut self, size: usize) -> *mut u8 {
+            self.entries.push(format!("allocate {size}"));
+            self.block.as_mut_ptr()
+        }
+
+        unsafe fn free(&mut self, _block: *mut u8) {
+            self.entries.push("free".to_owned());
+        }
+
+        unsafe fn resize(&mut self, block: *mut u8, size: usize) -> *mut u8 {
+            self.entries.push(format!("resize {size}"));
+            block
+        }
+
+        fn end_request(&mut self) {
+            self.entries.push("end".to_owned());
+        }
+    }
+
+    fn trace() -> Trace {
+        let target = Cursor::new(Vec::new());
+        let mut writer = Writer::new(target, Flags::EMPTY, Compression::None).unwrap();
+        let hints = Hints::EMPTY;
+        let alloc = |slot, size| Record::Alloc { slot, size, hints };
+        for record in [
+            Record::RequestBegin { number: 1 },
+            alloc(0, 24),
+            alloc(1, 8),
+            Record::Free { slot: 0, hints },
+            Record::Realloc {
+                slot: 1,
+                size: 40,
+                hints,
+            },
+            Record::RequestEnd {
+                number: 1,
+                live_blocks: 1,
+                live_bytes: 40,
+            },
+            Record::RequestBegin { number: 2 },
+            alloc(0, 16),
+            Record::Free { slot: 0, hints },
+            Record::RequestEnd {
+                number: 2,
+                live_blocks: 0,
+                live_bytes: 0,
+            },
+        ] {
+            writer.write(&record).unwrap();
+        }
+        let (file, _) = writer.finish().unwrap();
+        let reader = Reader::new(file.get_ref().as_slice()).unwrap();
+        Trace::new("t", Recording::read(reader).unwrap())
+    }
+
+    fn replayed<const BULK: bool>() -> Vec<String> {
+        let mut diary = Diary::<BULK> {
+            entries: Vec::new(),
+            block: [0; 64],
+        };
+        trace().replay(&mut diary, Touch::Fill);
+        diary.entries
+    }
+
+    #[test]
+    fn a_heap_is_asked_what_the_trace_says() {
+        let first = ["allocate 24", "allocate 8", "free", "resize 40", "end"];
+        let second = ["allocate 16", "free", "end"];
+        assert_eq!(replayed::<true>(), [&first[..], &second].concat());
+    }
+
+    #[test]
+    fn who_cannot_drop_all_frees_what_is_left() {
+        let first = [
+            "allocate 24",
+            "allocate 8",
+            "free",
+            "resize 40",
+            "free",
+            "end",
+        ];
+        let second = ["allocate 16", "free", "end"];
+        assert_eq!(replayed::<false>(), [&first[..], &second].concat());
+    }
 }

@@ -63,6 +63,16 @@ impl Case {
         }
     }
 
+    /// Cases with the same heading make up a table.
+    pub fn heading(self) -> String {
+        match self {
+            Self::Pairs(order, _) => format!("pairs, {order}"),
+            Self::Life | Self::Growth(_) | Self::Reset(_) | Self::Fragmented(_) | Self::Heaps => {
+                self.kind().to_owned()
+            }
+        }
+    }
+
     /// What is measured.
     pub const fn unit(self) -> &'static str {
         match self {

@@ -3,6 +3,8 @@
 
 use std::fmt::{self, Write};
 
+use anyhow::{Context, Result};
+
 use super::{Line, find, mean_ratio};
 use crate::stats::FLOOR;
 
@@ -31,17 +33,13 @@ struct Group {
     bars: Vec<f64>,
 }
 
-/// The chart as a file; `None` if the original did not take part.
+/// The chart as a file.
 ///
 /// # Errors
-/// Never: writing to text does not fail.
-pub fn svg(results: &[Vec<Line>]) -> Result<Option<String>, fmt::Error> {
-    let Some(first) = results
-        .first()
-        .filter(|lines| find(lines, "zend").is_some())
-    else {
-        return Ok(None);
-    };
+/// The original did not take part, so there is nothing to compare with.
+pub fn svg(results: &[Vec<Line>]) -> Result<String> {
+    let first = results.first().context("the chart needs a trace")?;
+    find(first, "zend").context("the chart needs zend")?;
     let shown: Vec<usize> = (0..first.len())
         .filter(|&place| !["null", "zend", "bumpalo"].contains(&first[place].allocator))
         .collect();
@@ -70,7 +68,7 @@ pub fn svg(results: &[Vec<Line>]) -> Result<Option<String>, fmt::Error> {
         WIDTH - RIGHT
     )?;
     writeln!(out, "</svg>")?;
-    Ok(Some(out))
+    Ok(out)
 }
 
 fn groups(results: &[Vec<Line>], shown: &[usize]) -> Vec<Group> {
@@ -107,9 +105,9 @@ fn colour(lines: &[Line], shown: &[usize], at: usize) -> &'static str {
 }
 
 fn legend(out: &mut String, lines: &[Line], shown: &[usize]) -> fmt::Result {
-    const PER_ROW: usize = 6;
+    const PER_ROW: usize = 5;
     for (at, &place) in shown.iter().enumerate() {
-        let x = LEFT + (at % PER_ROW) as f64 * 150.0;
+        let x = LEFT + (at % PER_ROW) as f64 * 180.0;
         let y = 32.0 + (at / PER_ROW) as f64 * 18.0;
         let fill = colour(lines, shown, at);
         writeln!(

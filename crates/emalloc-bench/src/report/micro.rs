@@ -1,7 +1,5 @@
 //! Results of micro benchmarks.
 
-use std::collections::BTreeSet;
-
 use serde::Serialize;
 
 use super::SCHEMA;
@@ -26,6 +24,8 @@ pub struct MicroLine {
     spread: Spread,
     #[serde(skip)]
     label: String,
+    #[serde(skip)]
+    heading: String,
 }
 
 impl MicroLine {
@@ -48,28 +48,24 @@ impl MicroLine {
                     net: spread.median - null,
                     spread,
                     label: contender.label(),
+                    heading: case.heading(),
                 })
             })
             .collect()
     }
 }
 
-/// One table for each kind: a row for each allocator, a column for each case, net.
+/// One table for each heading: a row for each allocator, a column for each case, net.
 pub fn print(results: &[Vec<MicroLine>], all: &[Contender]) {
-    let lines: Vec<&MicroLine> = results.iter().flatten().collect();
-    let mut seen = BTreeSet::new();
-    for kind in lines.iter().map(|line| line.micro) {
-        if !seen.insert(kind) {
-            continue;
-        }
-        let cases: Vec<&[MicroLine]> = results
-            .iter()
-            .filter(|lines| lines.first().is_some_and(|line| line.micro == kind))
-            .map(Vec::as_slice)
-            .collect();
-        println!("\n## {kind}\n");
+    let results: Vec<&[MicroLine]> = results
+        .iter()
+        .map(Vec::as_slice)
+        .filter(|lines| !lines.is_empty())
+        .collect();
+    for cases in results.chunk_by(|one, other| one[0].heading == other[0].heading) {
+        println!("\n## {}\n", cases[0][0].heading);
         let letters: Vec<String> = ('a'..).take(cases.len()).map(String::from).collect();
-        for (letter, case) in letters.iter().zip(&cases) {
+        for (letter, case) in letters.iter().zip(cases) {
             println!("- {letter}: {}, {}", case[0].case, case[0].unit);
         }
         println!();

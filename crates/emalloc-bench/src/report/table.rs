@@ -17,9 +17,9 @@ pub fn describe(all: &[Contender]) {
     println!("{}", versions.join(", "));
 }
 
-/// Everything about the traces: each, then all together.
-pub fn traces(results: &[Vec<Line>]) {
-    for lines in results {
+/// Each trace, unless only the summary is wanted; then all together.
+pub fn traces(results: &[Vec<Line>], only_summary: bool) {
+    for lines in results.iter().filter(|_| !only_summary) {
         trace(lines);
     }
     summary(results);
