@@ -19,17 +19,22 @@ installed() {
     cargo deny --version || cargo install --locked cargo-deny
 }
 
-work=
-while [ $# -gt 0 ]; do
-    case $1 in
-    -h | --help) usage && exit 0 ;;
-    --work) work=${2:?--work needs a folder} && shift ;;
-    *) usage >&2 && exit 2 ;;
-    esac
-    shift
-done
+# In a function, so that all of this file is read before any of it runs.
+main() {
+    work=
+    while [ $# -gt 0 ]; do
+        case $1 in
+        -h | --help) usage && exit 0 ;;
+        --work) work=${2:?--work needs a folder} && shift ;;
+        *) usage >&2 && exit 2 ;;
+        esac
+        shift
+    done
 
-check_init "$work"
-need cargo-deny installed
-step deny cargo deny --locked --all-features check licenses bans sources
-check_end
+    check_init "$work"
+    need cargo-deny installed
+    step deny cargo deny --locked --all-features check licenses bans sources
+    check_end
+}
+
+main "$@"

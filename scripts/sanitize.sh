@@ -49,23 +49,28 @@ thread() {
     RUSTFLAGS="-Zsanitizer=thread" build_std test "$HOST" thread --no-fail-fast
 }
 
-work=
-sanitizers=()
-while [ $# -gt 0 ]; do
-    case $1 in
-    -h | --help) usage && exit 0 ;;
-    --work) work=${2:?--work needs a folder} && shift ;;
-    address | leak | thread) sanitizers+=("$1") ;;
-    all) sanitizers+=(address leak thread) ;;
-    *) usage >&2 && exit 2 ;;
-    esac
-    shift
-done
-[ ${#sanitizers[@]} -gt 0 ] || sanitizers=(address leak thread)
+# In a function, so that all of this file is read before any of it runs.
+main() {
+    work=
+    sanitizers=()
+    while [ $# -gt 0 ]; do
+        case $1 in
+        -h | --help) usage && exit 0 ;;
+        --work) work=${2:?--work needs a folder} && shift ;;
+        address | leak | thread) sanitizers+=("$1") ;;
+        all) sanitizers+=(address leak thread) ;;
+        *) usage >&2 && exit 2 ;;
+        esac
+        shift
+    done
+    [ ${#sanitizers[@]} -gt 0 ] || sanitizers=(address leak thread)
 
-check_init "$work"
-for sanitizer in "${sanitizers[@]}"; do
-    [ "$sanitizer" != thread ] || need std-source std_source
-    step "$sanitizer" "$sanitizer"
-done
-check_end
+    check_init "$work"
+    for sanitizer in "${sanitizers[@]}"; do
+        [ "$sanitizer" != thread ] || need std-source std_source
+        step "$sanitizer" "$sanitizer"
+    done
+    check_end
+}
+
+main "$@"

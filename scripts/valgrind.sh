@@ -31,18 +31,23 @@ tests() {
         cargo test --locked --target "$HOST" --package emalloc --all-features --no-fail-fast "${@:---tests}"
 }
 
-work=
-while [ $# -gt 0 ]; do
-    case $1 in
-    -h | --help) usage && exit 0 ;;
-    --work) work=${2:?--work needs a folder} && shift ;;
-    --) shift && break ;;
-    *) usage >&2 && exit 2 ;;
-    esac
-    shift
-done
+# In a function, so that all of this file is read before any of it runs.
+main() {
+    work=
+    while [ $# -gt 0 ]; do
+        case $1 in
+        -h | --help) usage && exit 0 ;;
+        --work) work=${2:?--work needs a folder} && shift ;;
+        --) shift && break ;;
+        *) usage >&2 && exit 2 ;;
+        esac
+        shift
+    done
 
-check_init "$work"
-need valgrind-package packages valgrind
-step valgrind tests "$@"
-check_end
+    check_init "$work"
+    need valgrind-package packages valgrind
+    step valgrind tests "$@"
+    check_end
+}
+
+main "$@"

@@ -1,6 +1,9 @@
 //! The default handler ends the process: this test calls itself, with a word in the environment, to see how.
 
-use std::process::{Command, Output};
+#[path = "common/itself.rs"]
+mod itself;
+
+use std::process::Output;
 use std::ptr::NonNull;
 
 use emalloc::heap::{Heap, Limit};
@@ -11,7 +14,7 @@ const WORD: &str = "EMALLOC_TEST_ENDING";
 
 /// What this test file did and said with that word.
 fn ending(word: &str) -> (Output, String) {
-    let output = Command::new(std::env::current_exe().unwrap())
+    let output = itself::this_binary()
         .args(["--exact", "ends_when_told", "--nocapture"])
         .env(WORD, word)
         .output()

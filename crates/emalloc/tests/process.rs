@@ -4,13 +4,16 @@
 
 #[path = "process/child.rs"]
 mod child;
+#[path = "common/itself.rs"]
+mod itself;
 
 use std::env;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use emalloc::storage::registry;
+use itself::this_binary;
 
 /// Runs the ignored test `name` in a process whose only variables of ours or the original's are these.
 fn run(name: &str, variables: &[(&str, &str)]) -> Output {
@@ -36,27 +39,6 @@ fn run(name: &str, variables: &[(&str, &str)]) -> Output {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     finish(command.spawn().expect("this binary can be started again"))
-}
-
-/// This binary, or whatever cargo was told to run binaries of this kind with.
-fn this_binary() -> Command {
-    let this = env::current_exe().unwrap();
-    let runner = env::vars().find(|(name, _)| {
-        let words: Vec<&str> = name.split('_').collect();
-        let ours = |word: &str| words.contains(&word.to_uppercase().as_str());
-        name.starts_with("CARGO_TARGET_")
-            && name.ends_with("_RUNNER")
-            && !cfg!(windows)
-            && ours(env::consts::ARCH)
-            && ours(env::consts::OS)
-    });
-    let Some((_, runner)) = runner else {
-        return Command::new(this);
-    };
-    let mut words = runner.split_whitespace();
-    let mut command = Command::new(words.next().unwrap());
-    command.args(words).arg(this);
-    command
 }
 
 /// Waits for the end, but not for ever.
