@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 
 use emalloc::heap::{Heap, Limit};
 use emalloc::layout::PAGE;
-use emalloc::storage::{Failing, MALLOC};
+use emalloc::storage::{Failing, MALLOC, Malloc};
 
 const WORD: &str = "EMALLOC_TEST_ENDING";
 
@@ -45,9 +45,9 @@ fn ends_when_told() {
             heap.allocate(2_000_001); // limit
         }
         Ok("storage") => {
-            let storage = Box::leak(Box::new(Failing::new(MALLOC)));
-            let heap = Heap::builder().storage(&*storage).build().unwrap();
-            storage.fail_from(1);
+            static STORAGE: Failing<Malloc> = Failing::new(MALLOC);
+            let heap = Heap::builder().storage(&STORAGE).build().unwrap();
+            STORAGE.fail_from(1);
             heap.allocate(2_000_001); // storage
         }
         Ok("overflow") => {

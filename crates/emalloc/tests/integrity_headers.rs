@@ -9,13 +9,39 @@ use std::ptr::NonNull;
 
 use emalloc::heap::{Heap, Invariant, Item};
 use emalloc::layout::PAGE;
-use emalloc::storage::Malloc;
+use emalloc::storage::{Capabilities, Grant, MALLOC, Storage, StorageError};
 use overwrite::{bytes, with_bytes, with_word};
 
 const SEGMENT: usize = 64 << 10;
 const PAGES: usize = SEGMENT / PAGE;
 const HUGE: usize = 100_000;
 const WORD: usize = size_of::<usize>();
+
+/// `malloc` with every byte written, so that this test may read any of them.
+struct Written;
+
+// SAFETY: all memory is malloc's, handed through.
+unsafe impl Storage for Written {
+    fn name(&self) -> &str {
+        "written"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        MALLOC.capabilities()
+    }
+
+    fn allocate(&self, size: usize, align: usize) -> Result<Grant, StorageError> {
+        let grant = MALLOC.allocate(size, align)?;
+        // SAFETY: just granted.
+        unsafe { grant.start.write_bytes(0, size) };
+        Ok(grant)
+    }
+
+    unsafe fn free(&self, start: NonNull<u8>, size: usize, align: usize) {
+        // SAFETY: granted by malloc above.
+        unsafe { MALLOC.free(start, size, align) };
+    }
+}
 
 /// A heap with everything in it, and the beginnings of segments to be broken.
 struct Victim {
@@ -46,7 +72,7 @@ fn free(heap: &Heap, block: NonNull<u8>) {
 
 fn victim(checked: bool) -> Victim {
     let heap = Heap::builder()
-        .storage(Malloc)
+        .storage(Written)
         .segment_size(SEGMENT)
         .checked(checked)
         .build()
