@@ -226,7 +226,7 @@ macro_rules! suite {
             }
 
             proptest! {
-                #![proptest_config(ProptestConfig::with_cases(48))]
+                #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases / 5))]
 
                 #[test]
                 fn vectors_are_like_std_ones(steps in steps()) {

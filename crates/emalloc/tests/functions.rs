@@ -95,7 +95,7 @@ fn a_block_holds_what_was_asked_for_and_its_size_says_how_much_more() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases / 4))]
 
     #[test]
     fn resizing_keeps_what_both_sizes_have(steps in proptest::collection::vec((0usize..600_000, 0u8..3), 1..20)) {

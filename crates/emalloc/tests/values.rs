@@ -214,7 +214,7 @@ macro_rules! aligned {
 aligned!(aligned_to_2 2, aligned_to_16 16, aligned_to_64 64, aligned_to_4096 4096, aligned_to_8192 8192, aligned_to_64k 65536);
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(ProptestConfig::default().cases / 4))]
 
     #[test]
     fn slices_and_texts_are_copies(texts in proptest::collection::vec(".{0,300}", 0..60)) {
