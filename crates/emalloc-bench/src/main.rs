@@ -19,7 +19,7 @@ mod tls;
 use std::fs;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 
 use cli::{Arguments, Child};
@@ -38,6 +38,11 @@ fn main() -> Result<()> {
     for missing in &missing {
         eprintln!("left out: {missing}");
     }
+    let with_original = all.iter().any(|contender| contender.name == "zend");
+    ensure!(
+        arguments.chart.is_none() || with_original,
+        "the chart needs zend"
+    );
     if !arguments.json {
         report::describe(&all);
     }
