@@ -18,14 +18,14 @@ const BOTTOM: f64 = 36.0;
 const MOST: f64 = 3.0;
 
 /// Colours of emalloc's settings, then of the others, that can be told apart on white and on black.
-const OURS: [&str; 3] = ["#1f9d55", "#0b6b3a", "#7cc48f"];
+const OURS: [&str; 3] = ["#57b877", "#188a42", "#a6dab5"];
 const THEIRS: [&str; 8] = [
     "#2f7ed8", "#77a8e6", "#8f6bc9", "#bfa6e0", "#d9822b", "#c94f6d", "#8c8c8c", "#b3b300",
 ];
 
-const STYLE: &str = "text{font:12px system-ui,sans-serif;fill:#24292f}\
-.l{stroke:#24292f;stroke-opacity:.2}.z{stroke:#24292f;stroke-width:1.5}.s{font-size:10px}.h{font-size:15px;font-weight:600}\
-@media(prefers-color-scheme:dark){text{fill:#e6edf3}.l,.z{stroke:#e6edf3}}";
+/// One grey for both grounds: a page's theme is not always the one that the picture is told of.
+const STYLE: &str = "text{font:12px system-ui,sans-serif;fill:#757e88}.s{font-size:10px}\
+.h{font-size:15px;font-weight:600}.l{stroke:#757e88;stroke-opacity:.35}.z{stroke:#757e88;stroke-width:2}";
 
 /// One group of bars: a name, and for each allocator its net time relative to the original.
 struct Group {
