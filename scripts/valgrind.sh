@@ -26,9 +26,11 @@ tests() {
     # Cargo runs tests in the folder of their crate, and cuts this at every space.
     export "$runner"="valgrind --quiet --error-exitcode=99 --num-callers=16 --fair-sched=try \
         --suppressions=../../scripts/valgrind.supp --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite"
+    # Here times tell nothing.
+    [ $# -gt 0 ] || set -- --tests -- --skip cost_of_
     # Some optimisation makes up for part of the time; checks and line numbers stay.
     CARGO_PROFILE_TEST_OPT_LEVEL=1 \
-        cargo test --locked --target "$HOST" --package emalloc --all-features --no-fail-fast "${@:---tests}"
+        cargo test --locked --target "$HOST" --package emalloc --all-features --no-fail-fast "$@"
 }
 
 # In a function, so that all of this file is read before any of it runs.

@@ -1,5 +1,6 @@
 //! What a request costs does not grow with the heap. Nothing of the blocks is touched, so that large heaps cost
 //! address space and no memory. Times on a busy machine jump, so a bound must be broken several times in a row.
+//! The check scripts leave out what is called `cost_of_...` where programs are emulated or instrumented.
 #![cfg(all(unix, target_pointer_width = "64"))]
 
 use std::ptr::NonNull;
@@ -76,25 +77,25 @@ fn pairs(heap: &Heap, pages: usize, count: usize) {
 }
 
 #[test]
-fn a_pair_where_free_runs_are_too_short() {
+fn cost_of_a_pair_where_free_runs_are_too_short() {
     let of = |bytes| fragmented(2 << 20, bytes, 63);
     assert_flat(2.0, &of(SMALL), &of(LARGE), |heap| pairs(heap, 64, 1000));
 }
 
 #[test]
-fn a_pair_where_free_runs_are_long_enough() {
+fn cost_of_a_pair_where_free_runs_are_long_enough() {
     let of = |bytes| fragmented(2 << 20, bytes, 65);
     assert_flat(2.0, &of(SMALL), &of(LARGE), |heap| pairs(heap, 64, 1000));
 }
 
 #[test]
-fn a_pair_where_free_runs_share_a_list_but_are_too_short() {
+fn cost_of_a_pair_where_free_runs_share_a_list_but_are_too_short() {
     let of = |bytes| fragmented(1 << 20, bytes, 65);
     assert_flat(2.0, &of(SMALL), &of(LARGE), |heap| pairs(heap, 79, 1000));
 }
 
 #[test]
-fn a_new_segment_where_free_runs_share_a_list_but_are_too_short() {
+fn cost_of_a_new_segment_where_free_runs_share_a_list_but_are_too_short() {
     // Each block needs a segment of its own.
     let of = |bytes| fragmented(512 << 10, bytes, 65);
     assert_flat(2.0, &of(SMALL / 2), &of(4 * LARGE), |heap| {
@@ -107,7 +108,7 @@ fn a_new_segment_where_free_runs_share_a_list_but_are_too_short() {
 }
 
 #[test]
-fn small_blocks_and_huge_ones_beside_thousands_of_segments() {
+fn cost_of_small_blocks_and_huge_ones_beside_thousands_of_segments() {
     let of = |segments| {
         let heap = heap(64 << 10);
         while heap.figures().segments < segments {
@@ -129,7 +130,7 @@ fn small_blocks_and_huge_ones_beside_thousands_of_segments() {
 }
 
 #[test]
-fn huge_blocks_at_regular_distances() {
+fn cost_of_huge_blocks_at_regular_distances() {
     // 51 segments apart: a stride that once made the index a list.
     let of = |count: usize| {
         let heap = heap(256 << 10);
