@@ -1,6 +1,8 @@
 //! Owns which heap is current on a thread: the one of the innermost `scope`, or
 //! else the thread's own, made from the environment's settings when it is first
 //! needed and dropped when the thread ends.
+// They are `const`; with the form that `thread_local` takes on Windows clippy does not see it.
+#![allow(clippy::missing_const_for_thread_local)]
 
 use core::cell::{Cell, OnceCell};
 use core::ptr;
