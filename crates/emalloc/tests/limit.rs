@@ -5,11 +5,12 @@ mod common;
 
 use std::alloc::Layout;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::probe::{assert_all_returned, on, probe};
 use emalloc::heap::{AllocError, Heap, HeapError, Limit};
 use emalloc::layout::PAGE;
-use emalloc::storage::Malloc;
+use emalloc::storage::{Capabilities, Grant, Malloc, Storage, StorageError};
 
 const SEGMENT: usize = 64 << 10;
 
@@ -39,12 +40,16 @@ impl Request {
             .segment_size(SEGMENT)
             .build()
             .unwrap();
-        let block = match self.how {
-            How::Resized(from) => heap.allocate_layout(self.layout(from)),
-            _ => NonNull::dangling(),
-        };
+        let block = self.first_block(&heap);
         fill(&heap);
         (heap, block)
+    }
+
+    fn first_block(self, heap: &Heap) -> NonNull<u8> {
+        match self.how {
+            How::Resized(from) => heap.allocate_layout(self.layout(from)),
+            _ => NonNull::dangling(),
+        }
     }
 
     fn layout(self, size: usize) -> Layout {
@@ -210,6 +215,61 @@ fn the_storage_is_trimmed_before_a_refusal() {
     assert_eq!(probe.counts().trimmed, 1);
     drop(heap);
     assert_all_returned(&probe);
+}
+
+/// Refuses everything until it is trimmed, and then again.
+struct Hoarding(AtomicBool);
+
+impl Hoarding {
+    fn refuse(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: all memory is malloc's, handed through.
+unsafe impl Storage for Hoarding {
+    fn name(&self) -> &str {
+        "hoarding"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Malloc.capabilities()
+    }
+
+    fn allocate(&self, size: usize, align: usize) -> Result<Grant, StorageError> {
+        if self.0.load(Ordering::Relaxed) {
+            return Err(StorageError::Exhausted { requested: size });
+        }
+        Malloc.allocate(size, align)
+    }
+
+    unsafe fn free(&self, start: NonNull<u8>, size: usize, align: usize) {
+        // SAFETY: granted by malloc above.
+        unsafe { Malloc.free(start, size, align) };
+    }
+
+    fn trim(&self) -> usize {
+        self.0.store(false, Ordering::Relaxed);
+        0
+    }
+}
+
+#[test]
+fn what_the_storage_keeps_in_store_serves_any_request() {
+    static STORAGE: Hoarding = Hoarding(AtomicBool::new(false));
+    for request in requests() {
+        let heap = Heap::builder()
+            .storage(&STORAGE)
+            .segment_size(SEGMENT)
+            .build()
+            .unwrap();
+        let block = request.first_block(&heap);
+        fill(&heap);
+        STORAGE.refuse();
+        assert!(request.ask(&heap, block).is_ok(), "{request:?}");
+        heap.check().unwrap();
+        STORAGE.trim();
+    }
 }
 
 #[test]

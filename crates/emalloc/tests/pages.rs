@@ -344,8 +344,16 @@ fn a_run_is_found_before_a_refusal_wherever_it_is() {
         heap.free(long);
         short.iter().for_each(|block| heap.free(*block));
     }
+    // SAFETY: just allocated.
+    unsafe { heap.free(heap.allocate(100)) };
+    let free_small = heap.figures().free_small;
     heap.set_limit(Limit::Bytes(heap.real_usage())).unwrap();
     assert_eq!(heap.try_allocate(79 * PAGE), Ok(long));
+    assert_eq!(
+        heap.figures().free_small,
+        free_small,
+        "nothing had to be collected"
+    );
     assert!(heap.try_allocate(66 * PAGE).is_err());
     heap.check().unwrap();
 }
