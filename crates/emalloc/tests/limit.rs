@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use common::probe::{assert_all_returned, on, probe};
 use emalloc::heap::{AllocError, Heap, HeapError, Limit};
 use emalloc::layout::PAGE;
-use emalloc::storage::{Capabilities, Grant, Malloc, Storage, StorageError};
+use emalloc::storage::{Capabilities, Fixed, Grant, Malloc, Storage, StorageError};
 
 const SEGMENT: usize = 64 << 10;
 
@@ -202,6 +202,31 @@ fn empty_segments_make_way_for_a_huge_block() {
     heap.set_limit(Limit::Bytes(4 * SEGMENT)).unwrap();
     heap.try_allocate(2 * SEGMENT + 1).unwrap();
     assert_eq!((heap.figures().cached, heap.figures().segments), (0, 1));
+}
+
+#[test]
+fn empty_segments_make_way_for_a_huge_block_that_grows() {
+    let storage = Fixed::with_capacity(32 * SEGMENT).unwrap();
+    let heap = Heap::builder()
+        .storage(storage)
+        .segment_size(SEGMENT)
+        .build()
+        .unwrap();
+    fill(&heap);
+    let page = heap.allocate(PAGE);
+    let huge = heap.allocate(2 * SEGMENT - PAGE);
+    // SAFETY: allocated above.
+    unsafe { heap.free(page) };
+    assert_eq!(heap.real_usage(), 4 * SEGMENT);
+    // Enough for the grown block beside the first segment, but neither for the empty one nor for a copy.
+    heap.set_limit(Limit::Bytes(5 * SEGMENT)).unwrap();
+    // SAFETY: the block is alive.
+    assert_eq!(
+        unsafe { heap.try_resize(huge, 4 * SEGMENT - PAGE) },
+        Ok(huge)
+    );
+    assert_eq!((heap.real_usage(), heap.figures().cached), (5 * SEGMENT, 0));
+    heap.check().unwrap();
 }
 
 #[test]
