@@ -221,10 +221,8 @@ fn empty_segments_make_way_for_a_huge_block_that_grows() {
     // Enough for the grown block beside the first segment, but neither for the empty one nor for a copy.
     heap.set_limit(Limit::Bytes(5 * SEGMENT)).unwrap();
     // SAFETY: the block is alive.
-    assert_eq!(
-        unsafe { heap.try_resize(huge, 4 * SEGMENT - PAGE) },
-        Ok(huge)
-    );
+    let grown = unsafe { heap.try_resize(huge, 4 * SEGMENT - PAGE) };
+    assert_eq!(grown, Ok(huge));
     assert_eq!((heap.real_usage(), heap.figures().cached), (5 * SEGMENT, 0));
     heap.check().unwrap();
 }
