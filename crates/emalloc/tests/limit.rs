@@ -5,11 +5,12 @@ mod common;
 
 use std::alloc::Layout;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::probe::{assert_all_returned, on, probe};
 use emalloc::heap::{AllocError, Heap, HeapError, Limit};
 use emalloc::layout::PAGE;
-use emalloc::storage::Malloc;
+use emalloc::storage::{Capabilities, Fixed, Grant, Malloc, Storage, StorageError};
 
 const SEGMENT: usize = 64 << 10;
 
@@ -39,12 +40,16 @@ impl Request {
             .segment_size(SEGMENT)
             .build()
             .unwrap();
-        let block = match self.how {
-            How::Resized(from) => heap.allocate_layout(self.layout(from)),
-            _ => NonNull::dangling(),
-        };
+        let block = self.first_block(&heap);
         fill(&heap);
         (heap, block)
+    }
+
+    fn first_block(self, heap: &Heap) -> NonNull<u8> {
+        match self.how {
+            How::Resized(from) => heap.allocate_layout(self.layout(from)),
+            _ => NonNull::dangling(),
+        }
     }
 
     fn layout(self, size: usize) -> Layout {
@@ -200,6 +205,29 @@ fn empty_segments_make_way_for_a_huge_block() {
 }
 
 #[test]
+fn empty_segments_make_way_for_a_huge_block_that_grows() {
+    let storage = Fixed::with_capacity(32 * SEGMENT).unwrap();
+    let heap = Heap::builder()
+        .storage(storage)
+        .segment_size(SEGMENT)
+        .build()
+        .unwrap();
+    fill(&heap);
+    let page = heap.allocate(PAGE);
+    let huge = heap.allocate(2 * SEGMENT - PAGE);
+    // SAFETY: allocated above.
+    unsafe { heap.free(page) };
+    assert_eq!(heap.real_usage(), 4 * SEGMENT);
+    // Enough for the grown block beside the first segment, but neither for the empty one nor for a copy.
+    heap.set_limit(Limit::Bytes(5 * SEGMENT)).unwrap();
+    // SAFETY: the block is alive.
+    let grown = unsafe { heap.try_resize(huge, 4 * SEGMENT - PAGE) };
+    assert_eq!(grown, Ok(huge));
+    assert_eq!((heap.real_usage(), heap.figures().cached), (5 * SEGMENT, 0));
+    heap.check().unwrap();
+}
+
+#[test]
 fn the_storage_is_trimmed_before_a_refusal() {
     let probe = probe(Malloc);
     let heap = on(&probe, SEGMENT)
@@ -210,6 +238,61 @@ fn the_storage_is_trimmed_before_a_refusal() {
     assert_eq!(probe.counts().trimmed, 1);
     drop(heap);
     assert_all_returned(&probe);
+}
+
+/// Refuses everything until it is trimmed, and then again.
+struct Hoarding(AtomicBool);
+
+impl Hoarding {
+    fn refuse(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: all memory is malloc's, handed through.
+unsafe impl Storage for Hoarding {
+    fn name(&self) -> &str {
+        "hoarding"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Malloc.capabilities()
+    }
+
+    fn allocate(&self, size: usize, align: usize) -> Result<Grant, StorageError> {
+        if self.0.load(Ordering::Relaxed) {
+            return Err(StorageError::Exhausted { requested: size });
+        }
+        Malloc.allocate(size, align)
+    }
+
+    unsafe fn free(&self, start: NonNull<u8>, size: usize, align: usize) {
+        // SAFETY: granted by malloc above.
+        unsafe { Malloc.free(start, size, align) };
+    }
+
+    fn trim(&self) -> usize {
+        self.0.store(false, Ordering::Relaxed);
+        0
+    }
+}
+
+#[test]
+fn what_the_storage_keeps_in_store_serves_any_request() {
+    static STORAGE: Hoarding = Hoarding(AtomicBool::new(false));
+    for request in requests() {
+        let heap = Heap::builder()
+            .storage(&STORAGE)
+            .segment_size(SEGMENT)
+            .build()
+            .unwrap();
+        let block = request.first_block(&heap);
+        fill(&heap);
+        STORAGE.refuse();
+        assert!(request.ask(&heap, block).is_ok(), "{request:?}");
+        heap.check().unwrap();
+        STORAGE.trim();
+    }
 }
 
 #[test]

@@ -232,6 +232,30 @@ fn aligned_runs_leave_what_lies_before_them_free() {
 }
 
 #[test]
+fn as_long_as_they_fit_aligned_blocks_lie_in_segments() {
+    let is_huge = |count: usize, align: usize| {
+        let mut model = Model::new(heap());
+        let layout = Layout::from_size_align(count * PAGE, align).unwrap();
+        model.allocate(layout, false).unwrap();
+        model.verify();
+        model.heap.figures().huge_blocks == 1
+    };
+    let longest = (1..).find(|count| is_huge(*count, 8)).unwrap() - 1;
+    assert_eq!(longest, SEGMENT / PAGE - 1);
+    for step in [1, 2, 4, 8] {
+        // The run is found with room to align it.
+        let most = longest - (step - 1);
+        assert!(!is_huge(most, step * PAGE), "{most} pages at {step}");
+        assert!(
+            is_huge(most + 1, step * PAGE),
+            "{} pages at {step}",
+            most + 1
+        );
+    }
+    assert!(is_huge(1, SEGMENT) && is_huge(1, 4 * SEGMENT));
+}
+
+#[test]
 fn collecting_finds_every_empty_run_of_small_blocks() {
     // Pages, by letter: an empty run of small blocks, a free page, a large block; one letter each.
     for pattern in [
@@ -344,8 +368,16 @@ fn a_run_is_found_before_a_refusal_wherever_it_is() {
         heap.free(long);
         short.iter().for_each(|block| heap.free(*block));
     }
+    // SAFETY: just allocated.
+    unsafe { heap.free(heap.allocate(100)) };
+    let free_small = heap.figures().free_small;
     heap.set_limit(Limit::Bytes(heap.real_usage())).unwrap();
     assert_eq!(heap.try_allocate(79 * PAGE), Ok(long));
+    assert_eq!(
+        heap.figures().free_small,
+        free_small,
+        "nothing had to be collected"
+    );
     assert!(heap.try_allocate(66 * PAGE).is_err());
     heap.check().unwrap();
 }

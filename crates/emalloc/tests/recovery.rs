@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex};
 
-use emalloc::heap::{AllocError, Handler, Heap, HeapError, Limit, Recovery};
+use emalloc::heap::{AllocError, Handler, Heap, HeapError, Item, Limit, PageUse, Recovery};
 use emalloc::layout::PAGE;
 use emalloc::storage::Malloc;
 
@@ -60,7 +60,7 @@ fn exhausted(
 fn free_some_page(heap: &Heap) {
     let mut found = None;
     heap.walk(&mut |item| {
-        if let emalloc::heap::Item::Block {
+        if let Item::Block {
             address,
             size: PAGE,
         } = item
@@ -161,6 +161,30 @@ fn what_the_handler_kept_stays_until_there_is_room_again() {
     }
     assert!(heap.close_reserve());
     assert!(heap.close_reserve(), "it is closed already");
+    heap.check().unwrap();
+}
+
+#[test]
+fn it_is_set_aside_again_when_the_request_brought_room() {
+    let (heap, told) = exhausted(8192, |heap, _| {
+        heap.try_allocate(2 * PAGE).unwrap();
+        heap.set_limit(Limit::Bytes(3 * SEGMENT)).unwrap();
+        Recovery::Retry
+    });
+    heap.allocate(PAGE);
+    assert_eq!(told.lock().unwrap().len(), 1);
+    let mut reserve = 0;
+    heap.walk(&mut |item| {
+        if let Item::Run {
+            size,
+            holds: PageUse::Reserve,
+            ..
+        } = item
+        {
+            reserve += size;
+        }
+    });
+    assert_eq!(reserve, 2 * PAGE);
     heap.check().unwrap();
 }
 

@@ -141,13 +141,8 @@ impl State {
                 {
                     index += next.pages;
                 }
-                let emptied = segment.header().free_pages.get() as usize + run.pages;
-                let whole =
-                    emptied + segment.header().header_pages.get() as usize == self.geometry.pages;
+                // If the segment ends with this, `index` is at its end, and nothing is looked at any more.
                 self.give_pages(run.first, run.pages);
-                if whole {
-                    break;
-                }
             }
         }
         self.unsort_lists();

@@ -139,9 +139,9 @@ impl Geometry {
     }
 
     /// Whether a block of `pages` pages at a multiple of `align` bytes fits into any segment. Its run is found
-    /// with room to align it, so that much must fit.
+    /// with room to align it, so that much must fit; at a multiple of the segment size lies only a header.
     pub fn fits(&self, pages: usize, align: usize) -> bool {
-        align < self.segment_size && pages + align.div_ceil(PAGE) - 1 <= self.longest_run()
+        pages + align.div_ceil(PAGE) - 1 <= self.longest_run()
     }
 
     /// Where the header of the segment must be that holds the block at `address`.

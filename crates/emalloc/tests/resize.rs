@@ -1,0 +1,130 @@
+//! Which blocks stay where they are when they are resized, what that asks of the storage, and what it gives back.
+
+mod common;
+
+use std::alloc::Layout;
+
+use common::model::Model;
+use common::probe::{Probe, assert_all_returned, on, probe};
+use emalloc::layout::PAGE;
+use emalloc::storage::{Fixed, Malloc, Storage};
+
+const SEGMENT: usize = 64 << 10;
+
+/// A model of a heap with one block.
+fn with_block<S: Storage + Sync + 'static>(
+    storage: S,
+    size: usize,
+    align: usize,
+) -> (Probe<S>, Model) {
+    let probe = probe(storage);
+    let mut model = Model::new(on(&probe, SEGMENT).build().unwrap());
+    let layout = Layout::from_size_align(size, align).unwrap();
+    model.allocate(layout, false).unwrap();
+    (probe, model)
+}
+
+/// Resizes the block, and says whether it stayed.
+fn stays(model: &mut Model, size: usize) -> bool {
+    let before = model.blocks[0].start;
+    model.resize(0, size).unwrap();
+    model.verify();
+    model.blocks[0].start == before
+}
+
+#[test]
+fn a_small_block_stays_in_its_class() {
+    let (probe, mut model) = with_block(Malloc, 1000, 8);
+    for (size, stay) in [
+        (961, true),
+        (1024, true),
+        (1025, false),
+        (1152, true),
+        (1151, true),
+        (960, false),
+        (0, false),
+        (8, true),
+    ] {
+        assert_eq!(stays(&mut model, size), stay, "{size}");
+    }
+    drop(model);
+    assert_all_returned(&probe);
+}
+
+#[test]
+fn a_storage_that_cannot_cut_keeps_what_is_not_mostly_empty() {
+    let (probe, mut model) = with_block(Malloc, 16 * SEGMENT, 8);
+    let held = model.heap.real_usage();
+    let before = probe.counts();
+    let half = model.blocks[0].usable / 2;
+    for size in [16 * SEGMENT - PAGE, 10 * SEGMENT, half + 1, 16 * SEGMENT] {
+        assert!(stays(&mut model, size), "{size}");
+    }
+    assert_eq!((probe.counts(), model.heap.real_usage()), (before, held));
+    assert!(!stays(&mut model, half));
+    assert!(model.heap.real_usage() < held - 7 * SEGMENT);
+    drop(model);
+    assert_all_returned(&probe);
+}
+
+/// Huge blocks on a storage that can grow and cut in place, with nothing behind the block.
+fn in_place<S: Storage + Sync + 'static>(storage: S) {
+    let (probe, mut model) = with_block(storage, 4 * SEGMENT, 8);
+    let allocated = probe.counts().allocated;
+    for segments in [20, 7, 8, 2, 30, 3] {
+        let copied = probe.counts().allocated - allocated;
+        assert_eq!(copied, 0);
+        stays(&mut model, segments * SEGMENT);
+        let spare = model.heap.real_usage() - SEGMENT - segments * SEGMENT;
+        assert!(spare < 2 * PAGE, "{spare} bytes more than needed are held");
+        assert!(model.blocks[0].usable - segments * SEGMENT < PAGE);
+    }
+    drop(model);
+    assert_all_returned(&probe);
+}
+
+#[test]
+fn a_buffer_grows_and_cuts_in_place() {
+    in_place(Fixed::with_capacity(64 * SEGMENT).unwrap());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn mappings_grow_cut_and_move_without_a_copy() {
+    in_place(emalloc::storage::MmapAnon);
+    in_place(emalloc::storage::MmapZero::new().unwrap());
+}
+
+#[test]
+fn what_is_aligned_beyond_its_segment_stays() {
+    for align in [SEGMENT, 4 * SEGMENT] {
+        let (probe, mut model) =
+            with_block(Fixed::with_capacity(64 * SEGMENT).unwrap(), 100, align);
+        let allocated = probe.counts().allocated;
+        for size in [200, 0, 5000, 100, 3 * SEGMENT, 10] {
+            assert!(stays(&mut model, size), "{size} at {align}");
+        }
+        assert_eq!(probe.counts().allocated, allocated);
+        drop(model);
+        assert_all_returned(&probe);
+    }
+}
+
+#[test]
+fn a_block_that_only_happens_to_be_aligned_keeps_what_is_asked() {
+    // Resized at a stricter alignment than it was allocated with.
+    for size in [100, 5000, 3 * SEGMENT] {
+        for align in [64, PAGE, 4 * PAGE, SEGMENT, 8 * SEGMENT] {
+            for new in [90, 6000, 4 * SEGMENT] {
+                let (probe, mut model) = with_block(Malloc, size, 8);
+                model.blocks[0].layout = Layout::from_size_align(size, align).unwrap();
+                // The model checks the alignment.
+                model.resize(0, new).unwrap();
+                model.verify();
+                model.free(0, true);
+                drop(model);
+                assert_all_returned(&probe);
+            }
+        }
+    }
+}
