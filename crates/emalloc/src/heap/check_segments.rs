@@ -62,7 +62,10 @@ impl State {
             (base, size, align) == (at, geometry.segment_size, geometry.segment_size)
         } else {
             let front = at.wrapping_sub(base);
-            let block = front.checked_add(header.header_pages.get() as usize * PAGE);
+            let pages = header.header_pages.get() as usize;
+            let block = pages
+                .checked_mul(PAGE)
+                .and_then(|bytes| bytes.checked_add(front));
             kind == Kind::Huge as u8
                 && align.is_power_of_two()
                 && align >= geometry.segment_size

@@ -68,8 +68,8 @@ impl State {
     /// Bytes the block in a huge segment can hold.
     pub fn huge_size(&self, segment: Segment) -> usize {
         let header = segment.header();
-        let end = header.base.get().addr().get() + header.size.get();
-        end - self.huge_block(segment).addr()
+        let front = self.huge_block(segment).addr() - header.base.get().addr().get();
+        header.size.get() - front
     }
 
     /// Frees the block in a huge segment, and the segment.
