@@ -8,20 +8,25 @@
 
 #[cfg(unix)]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    use emalloc::storage::{Cached, Storage, conformance};
+    use emalloc::heap::Heap;
+    use emalloc::storage::{Cached, conformance};
+    use std::sync::Arc;
 
     let make = || file::FileStorage::in_dir(&std::env::temp_dir());
     let report = conformance::run(conformance::ALL_BYTES, make);
     println!("in a file: {report}");
     assert!(report.passed());
 
-    // Every wrapper works over it like over those that come with the library.
-    let storage = Cached::new(make()?);
-    let grant = storage.allocate(256 << 10, 256 << 10)?;
-    // SAFETY: inside the grant.
-    unsafe { grant.start.write_bytes(1, 256 << 10) };
-    // SAFETY: granted above with this size and alignment, used no more.
-    unsafe { storage.free(grant.start, 256 << 10, 256 << 10) };
+    // Every wrapper works over it like over those that come with the library, and so does a heap.
+    let storage = Arc::new(Cached::new(make()?));
+    let mut heap = Heap::builder().storage(Arc::clone(&storage)).build()?;
+    for _request in 0..3 {
+        let text = heap.alloc_str("lives in the file");
+        let numbers = heap.alloc_slice_with(100_000, |index| index);
+        assert_eq!((text.len(), numbers.len()), (17, 100_000));
+        heap.reset();
+    }
+    drop(heap);
     println!(
         "{} bytes in the file, {} of them kept warm",
         storage.inner().file_bytes(),
