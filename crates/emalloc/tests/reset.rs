@@ -5,7 +5,7 @@ mod common;
 use std::sync::Arc;
 
 use common::probe::{Probe, assert_all_returned, on, probe};
-use emalloc::heap::{Heap, Limit, Retain};
+use emalloc::heap::{Handler, Heap, Limit, Retain};
 use emalloc::layout::PAGE;
 use emalloc::storage::{Counts, Malloc};
 
@@ -249,11 +249,20 @@ fn compact_trims_beyond_its_threshold() {
     }
 }
 
+/// A handler that is known to be dropped.
+struct Owning(#[allow(dead_code, reason = "only its end matters")] Arc<()>);
+
+impl Handler for Owning {}
+
 #[test]
 fn dropping_returns_all() {
     for checked in [false, true] {
-        let probe = probe(Malloc);
-        let mut heap = on(&probe, SEGMENT).checked(checked).build().unwrap();
+        let (probe, handled) = (probe(Malloc), Arc::new(()));
+        let mut heap = on(&probe, SEGMENT)
+            .checked(checked)
+            .handler(Owning(Arc::clone(&handled)))
+            .build()
+            .unwrap();
         use_segments(&heap, 7);
         heap.reset();
         use_segments(&heap, 3);
@@ -263,10 +272,7 @@ fn dropping_returns_all() {
         }
         drop(heap);
         assert_all_returned(&probe);
-        assert_eq!(
-            Arc::strong_count(&probe),
-            1,
-            "the heap's storage is dropped"
-        );
+        let left = (Arc::strong_count(&probe), Arc::strong_count(&handled));
+        assert_eq!(left, (1, 1), "storage and handler are dropped");
     }
 }
