@@ -62,13 +62,15 @@ impl State {
             (base, size, align) == (at, geometry.segment_size, geometry.segment_size)
         } else {
             let front = at.wrapping_sub(base);
-            let block = front.checked_add(header.header_pages.get() as usize * PAGE);
+            let behind = (header.header_pages.get() as usize).checked_mul(PAGE);
+            let block = behind.and_then(|behind| front.checked_add(behind));
             kind == Kind::Huge as u8
                 && align.is_power_of_two()
                 && align >= geometry.segment_size
                 && base.is_multiple_of(align)
                 && size.is_multiple_of(self.capabilities.granularity)
                 && isize::try_from(size).is_ok()
+                && base.checked_add(size).is_some()
                 && block.is_some_and(|block| block < size)
         };
         core::ptr::eq(header.owner.get(), self)
