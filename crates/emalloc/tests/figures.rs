@@ -133,7 +133,10 @@ fn a_request_is_served_as_explained() {
         let granted = counting.counts().live_bytes - before;
         // SAFETY: just allocated.
         let usable = unsafe { heap.usable_size(block) }.unwrap();
-        match explain(size, SEGMENT) {
+        let explained = explain(size, SEGMENT);
+        let is_huge = matches!(explained, Explained::Huge { .. });
+        assert_eq!(heap.figures().huge_blocks, usize::from(is_huge), "{size}");
+        match explained {
             Explained::Small {
                 class,
                 block_size,
