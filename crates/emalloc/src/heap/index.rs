@@ -102,18 +102,18 @@ impl Index {
         }
     }
 
-    /// How many segments the index holds, or `None` if they are out of order.
+    /// How many segments the index holds, or `None` if they are out of order, by address or by priority.
     pub fn verify(&self) -> Option<usize> {
-        fn count(place: Option<Segment>, low: usize, high: usize) -> Option<usize> {
+        fn count(place: Option<Segment>, low: usize, high: usize, most: u32) -> Option<usize> {
             let Some(segment) = place else { return Some(0) };
-            let (address, header) = (segment.address(), segment.header());
-            if address < low || address >= high {
+            let (address, header, rank) = (segment.address(), segment.header(), priority(segment));
+            if address < low || address >= high || rank > most {
                 return None;
             }
-            let left = count(header.left.get(), low, address)?;
-            Some(1 + left + count(header.right.get(), address + 1, high)?)
+            let left = count(header.left.get(), low, address, rank)?;
+            Some(1 + left + count(header.right.get(), address + 1, high, rank)?)
         }
-        count(self.root.get(), 0, usize::MAX)
+        count(self.root.get(), 0, usize::MAX, u32::MAX)
     }
 }
 
