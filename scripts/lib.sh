@@ -2,7 +2,8 @@
 #
 # Owns: the work folder, the printing and logging of steps, the installing of Debian packages,
 # and the standard library's source that matches the compiler (what -Zbuild-std needs).
-# A script sources it, calls `check_init` first and `check_end` last.
+# A script sources it, calls `check_init` first and `check_end` last. Two runs at a time need a work
+# folder each.
 # shellcheck shell=bash
 
 set -euo pipefail
@@ -59,12 +60,12 @@ step() {
 # that ended without its result (under Wine a crash can look like a success), or no test at all.
 tests_missing() {
     local programs results
-    programs=$(grep -cE '^ +Running (unittests|tests/)' "$1") || true
-    results=$(grep -c '^test result' "$1") || true
+    programs=$(grep -acE '^ +Running (unittests|tests/)' "$1") || true
+    results=$(grep -ac '^test result' "$1") || true
     [ "$programs" -gt 0 ] || return 1
     if [ "$results" -lt "$programs" ]; then
         echo "error: $((programs - results)) of $programs test programs ended without a result"
-    elif ! grep -qE '^test result.* [1-9][0-9]* (passed|failed)' "$1"; then
+    elif ! grep -aqE '^test result.* [1-9][0-9]* (passed|failed)' "$1"; then
         echo "error: no test ran"
     else
         return 1
@@ -73,7 +74,7 @@ tests_missing() {
 
 # excerpt LOG: where the trouble begins, each place with what follows it, and how it all ends.
 excerpt() {
-    grep -m 12 -A 12 -E 'panicked at|ERROR: |WARNING: ThreadSanitizer|^==[0-9]+== +[A-Z]|nhandled|^error' "$1" |
+    grep -a -m 12 -A 12 -E 'panicked at|ERROR: |WARNING: ThreadSanitizer|^==[0-9]+== +[A-Z]|nhandled|^error' "$1" |
         head -n 80 || true
     echo "..."
     tail -n 15 "$1"
