@@ -38,3 +38,8 @@ pub use interface::{
     ecalloc, efree, emalloc, erealloc, erealloc_recoverable, estrdup, estrndup, mem_block_size,
     reset_thread_heap, safe_emalloc, safe_erealloc, scope, with_current,
 };
+
+/// The README's examples are tested with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
