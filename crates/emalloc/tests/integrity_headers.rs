@@ -232,6 +232,27 @@ fn every_byte() {
 }
 
 #[test]
+fn words_of_another_header() {
+    // The grant and the ways to other segments, each by itself one that a header could have.
+    const WORDS: usize = 7;
+    for checked in [false, true] {
+        let Victim { heap, .. } = victim(checked);
+        let all = segments(&heap);
+        for (segment, _) in &all {
+            for (other, _) in &all {
+                for offset in (0..WORDS * WORD).step_by(WORD) {
+                    let word = bytes(other + offset, WORD);
+                    if word != bytes(segment + offset, WORD) {
+                        let said = said(&heap, segment + offset, &word);
+                        assert!(said.is_some(), "{word:02x?} at {offset} of {segment:#x}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn from_the_beginning_on() {
     for checked in [false, true] {
         let Victim {
