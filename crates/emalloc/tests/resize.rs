@@ -1,9 +1,12 @@
 //! Which blocks stay where they are when they are resized, what that asks of the storage, and what it gives back.
 
+#[path = "common/coarse.rs"]
+mod coarse;
 mod common;
 
 use std::alloc::Layout;
 
+use coarse::{Coarse, GRANULARITY};
 use common::model::Model;
 use common::probe::{Probe, assert_all_returned, on, probe};
 use emalloc::layout::PAGE;
@@ -93,6 +96,34 @@ fn a_buffer_grows_and_cuts_in_place() {
 fn mappings_grow_cut_and_move_without_a_copy() {
     in_place(emalloc::storage::MmapAnon);
     in_place(emalloc::storage::MmapZero::new().unwrap());
+}
+
+#[test]
+fn a_storage_that_moves_keeps_the_alignment() {
+    // What happens to be aligned more strictly than it was granted must stay so when it is asked for.
+    let mut moved = 0;
+    for _ in 0..30 {
+        let (probe, mut model) = with_block(Coarse, 3 * SEGMENT, SEGMENT);
+        let start = model.blocks[0].start.addr().get();
+        for align in [2 * SEGMENT, 4 * SEGMENT] {
+            if start % align == 0 && !start.is_multiple_of(2 * align) {
+                model.blocks[0].layout = Layout::from_size_align(3 * SEGMENT, align).unwrap();
+                model.resize(0, 9 * SEGMENT).unwrap();
+                model.verify();
+                moved += 1;
+            }
+        }
+        drop(model);
+        assert_all_returned(&probe);
+    }
+    assert!(moved > 0);
+    // As granted it moves without a copy of the heap's.
+    let (probe, mut model) = with_block(Coarse, 3 * SEGMENT, 4 * SEGMENT);
+    assert!(!stays(&mut model, 9 * SEGMENT));
+    assert_eq!(probe.counts().moved, 1);
+    assert!(stays(&mut model, 4 * SEGMENT) && stays(&mut model, 4 * SEGMENT - GRANULARITY / 2));
+    drop(model);
+    assert_all_returned(&probe);
 }
 
 #[test]
