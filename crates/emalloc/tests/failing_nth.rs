@@ -361,7 +361,7 @@ fn on_fixed() {
 
 #[test]
 fn on_coarse() {
-    every_failure(|| Coarse);
+    every_failure(|| Coarse(Malloc));
 }
 
 #[test]

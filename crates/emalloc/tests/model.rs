@@ -359,12 +359,12 @@ proptest! {
 proptest! {
     #[test]
     fn on_coarse(steps in steps(), settings in settings()) {
-        run(Coarse, false, &settings, &steps);
+        run(Coarse(Malloc), false, &settings, &steps);
     }
 
     #[test]
     fn on_coarse_failing(steps in steps(), settings in settings()) {
-        run_failing(Coarse, &settings, &steps);
+        run_failing(Coarse(Malloc), &settings, &steps);
     }
 }
 

@@ -30,7 +30,7 @@ fn discarded(discarded: usize) -> Collected {
 
 #[test]
 fn free_pages_are_discarded_in_the_storages_units() {
-    let probe = probe(Coarse);
+    let probe = probe(Coarse(Malloc));
     let mut model = Model::new(on(&probe, SEGMENT).reserve(0).build().unwrap());
     let unit = GRANULARITY / PAGE;
     // Every second one of these goes: runs that begin and end anywhere between the units.
@@ -58,7 +58,7 @@ fn free_pages_are_discarded_in_the_storages_units() {
 
 #[test]
 fn what_only_free_blocks_hold_goes_too() {
-    let probe = probe(Coarse);
+    let probe = probe(Coarse(Malloc));
     let heap = on(&probe, SEGMENT).reserve(0).build().unwrap();
     let free = heap.figures().free_pages;
     let blocks: Vec<_> = (0..2000).map(|_| heap.allocate(1000)).collect();

@@ -3,7 +3,7 @@
 
 use std::ptr::NonNull;
 
-use emalloc::storage::{Capabilities, Grant, MALLOC, Storage, StorageError};
+use emalloc::storage::{Capabilities, Grant, Malloc, Storage, StorageError};
 
 /// The unit of this storage, in bytes.
 pub const GRANULARITY: usize = 16 << 10;
@@ -11,19 +11,20 @@ pub const GRANULARITY: usize = 16 << 10;
 /// What memory holds that was cut off or given back.
 const SPOILED: u8 = 0xDD;
 
-/// Cuts in place, moves instead of growing, gives back parts; all of it with memory of malloc's.
-#[derive(Debug)]
-pub struct Coarse;
+/// Cuts in place, moves instead of growing, gives back parts; all of it with memory of the storage inside.
+#[derive(Debug, Default)]
+pub struct Coarse<S = Malloc>(pub S);
 
-impl Coarse {
+impl<S> Coarse<S> {
     fn check(size: usize, start: NonNull<u8>) {
         assert!(size > 0 && size.is_multiple_of(GRANULARITY), "{size}");
         assert!(start.addr().get().is_multiple_of(GRANULARITY));
     }
 }
 
-// SAFETY: all memory is malloc's, which does not need to be told how large it was when it is freed.
-unsafe impl Storage for Coarse {
+// SAFETY: all memory is the inner storage's. What `malloc` cannot cut stays whole: it does not need to be told how
+// large it was when it is freed.
+unsafe impl<S: Storage> Storage for Coarse<S> {
     fn name(&self) -> &str {
         "coarse"
     }
@@ -38,7 +39,7 @@ unsafe impl Storage for Coarse {
     }
 
     fn allocate(&self, size: usize, align: usize) -> Result<Grant, StorageError> {
-        let grant = MALLOC.allocate(size, align)?;
+        let grant = self.0.allocate(size, align)?;
         Self::check(size, grant.start);
         // SAFETY: just granted.
         unsafe { grant.start.write_bytes(SPOILED, size) };
@@ -50,7 +51,7 @@ unsafe impl Storage for Coarse {
         // SAFETY: the caller's grant, used no more.
         unsafe { start.write_bytes(SPOILED, size) };
         // SAFETY: as above.
-        unsafe { MALLOC.free(start, size, align) };
+        unsafe { self.0.free(start, size, align) };
     }
 
     unsafe fn resize(
@@ -58,7 +59,7 @@ unsafe impl Storage for Coarse {
         start: NonNull<u8>,
         old: usize,
         new: usize,
-        _align: usize,
+        align: usize,
     ) -> Result<(), StorageError> {
         Self::check(old, start);
         Self::check(new, start);
@@ -67,6 +68,10 @@ unsafe impl Storage for Coarse {
         }
         // SAFETY: inside the caller's grant, cut off.
         unsafe { start.add(new).write_bytes(SPOILED, old - new) };
+        if self.0.capabilities().shrink_in_place {
+            // SAFETY: the caller's grant.
+            return unsafe { self.0.resize(start, old, new, align) };
+        }
         Ok(())
     }
 
