@@ -238,7 +238,7 @@ fn lists_of_free_runs() {
             map,
             ..
         } = victim(checked);
-        let infos = (pages + map + PAGES + 1).next_multiple_of(8);
+        let infos = (pages + map + PAGES + 1).next_multiple_of(WORD);
         let info = |page: usize| infos + page * INFO;
         let (mut free, mut used) = (Vec::new(), Vec::new());
         heap.walk(&mut |item| {
@@ -271,7 +271,7 @@ fn lists_of_free_runs() {
             // The header and the pages, another kind of segment, memory of nobody.
             pages,
             pages + SEGMENT / 2,
-            huge + infos - pages + INFO,
+            huge + (infos - pages) + INFO,
             1,
             PAGE,
             usize::MAX,
