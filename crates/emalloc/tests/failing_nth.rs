@@ -1,11 +1,14 @@
 //! Every operation of a heap, with every single call of its storage failing, and every call from one on:
 //! the heap is sound, nothing is lost, and what was refused succeeds when the storage has recovered.
 
+#[path = "common/coarse.rs"]
+mod coarse;
 mod common;
 
 use std::alloc::Layout;
 use std::sync::Arc;
 
+use coarse::Coarse;
 use common::model::Model;
 use common::probe::{Probe, assert_all_returned, on, probe};
 use emalloc::heap::{AllocError, Handler, Heap, HeapError, Limit, SoftLimitEvent};
@@ -167,7 +170,7 @@ const CASES: &[Case] = &[
     case!(
         "huge to a little larger",
         full_with::<HUGE>,
-        resize::<110_000>,
+        resize::<120_000>,
         true
     ),
     case!(
@@ -354,6 +357,11 @@ fn on_mmap_anon() {
 #[test]
 fn on_fixed() {
     every_failure(|| Fixed::with_capacity(16 << 20).unwrap());
+}
+
+#[test]
+fn on_coarse() {
+    every_failure(|| Coarse(Malloc));
 }
 
 #[test]

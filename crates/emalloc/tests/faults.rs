@@ -1,113 +1,25 @@
-//! Wrong pointers: in checked mode every one is found and named rightly, and changes nothing; outside it those are
-//! that cost nothing to find.
+//! Wrong pointers in checked mode: every one is found and named rightly, and changes nothing. (Outside it:
+//! `faults_unchecked.rs`.)
 
-#[path = "common/handlers.rs"]
-mod handlers;
+#[path = "common/pointers.rs"]
+mod pointers;
 
 use std::alloc::Layout;
 use std::ptr::{self, NonNull};
 
-use emalloc::heap::{AllocError, Fault, FaultKind, Handler, Heap, Item, PageUse};
+use emalloc::heap::{Fault, FaultKind, Handler, Heap, Item, PageUse};
 use emalloc::layout::PAGE;
 use emalloc::storage::Malloc;
-use handlers::{Telling, What, told};
-
-const SEGMENT: usize = 64 << 10;
-const HUGE: usize = 3 * SEGMENT;
-
-fn heap(checked: bool) -> Heap {
-    Heap::builder()
-        .storage(Malloc)
-        .segment_size(SEGMENT)
-        .checked(checked)
-        .handler(Telling)
-        .build()
-        .unwrap()
-}
-
-fn at(address: usize) -> NonNull<u8> {
-    NonNull::new(ptr::with_exposed_provenance_mut(address)).unwrap()
-}
-
-fn plus(block: NonNull<u8>, bytes: usize) -> NonNull<u8> {
-    at(block.addr().get() + bytes)
-}
-
-/// The segment that a block smaller than it lies in.
-fn segment_of(block: NonNull<u8>) -> usize {
-    block.addr().get() & !(SEGMENT - 1)
-}
-
-fn page_of(block: NonNull<u8>) -> usize {
-    block.addr().get() % SEGMENT / PAGE
-}
-
-fn items(heap: &Heap) -> Vec<Item> {
-    let mut items = Vec::new();
-    heap.walk(&mut |item| items.push(item));
-    items
-}
-
-fn run_of(heap: &Heap, wanted: PageUse) -> NonNull<u8> {
-    let mut found = None;
-    heap.walk(&mut |item| match item {
-        Item::Run { address, holds, .. } if holds == wanted => found = found.or(Some(at(address))),
-        _ => {}
-    });
-    found.unwrap()
-}
-
-fn not_a_block(page: usize, holds: PageUse) -> FaultKind {
-    FaultKind::NotABlock { page, holds }
-}
-
-/// Every way to hand the pointer in answers with that kind of fault, and nothing changes.
-#[track_caller]
-fn assert_found(heap: &Heap, pointer: NonNull<u8>, kind: FaultKind) {
-    let before = (items(heap), heap.usage(), heap.real_usage(), heap.peak());
-    let fault = Fault {
-        address: pointer.addr().get(),
-        kind,
-    };
-    // SAFETY: the heap is in checked mode, or the caller knows that this fault is found without it.
-    unsafe {
-        assert_eq!(heap.try_free(pointer), Err(fault));
-        for (size, align) in [
-            (0, 1),
-            (40, 8),
-            (3000, 8),
-            (5000, 8),
-            (HUGE, 8),
-            (10, 2 * PAGE),
-        ] {
-            if heap.is_checked() || size > PAGE {
-                let layout = Layout::from_size_align(size, align).unwrap();
-                assert_eq!(heap.try_free_sized(pointer, layout), Err(fault));
-            }
-        }
-        assert_eq!(heap.usable_size(pointer), Err(fault));
-        for size in [0, 10, 40, 5000, HUGE, usize::MAX] {
-            assert_eq!(
-                heap.try_resize(pointer, size),
-                Err(AllocError::BadPointer(fault))
-            );
-        }
-        assert_eq!(told(|| heap.free(pointer)).what, What::Fault(fault));
-        assert_eq!(told(|| heap.resize(pointer, 10)).what, What::Fault(fault));
-    }
-    heap.check().unwrap();
-    assert_eq!(
-        (items(heap), heap.usage(), heap.real_usage(), heap.peak()),
-        before
-    );
-}
+use pointers::{
+    HUGE, SEGMENT, assert_found, at, heap, not_a_block, page_of, plus, run_of, segment_of,
+};
 
 static STATIC: u64 = 0;
 
 #[test]
 fn pointers_from_elsewhere() {
     let heap = heap(true);
-    for other in [self::heap(true), self::heap(false)] {
+    for other in [pointers::heap(true), pointers::heap(false)] {
         for size in [0, 40, 3000, PAGE, 5 * PAGE, HUGE] {
             assert_found(&heap, other.allocate(size), FaultKind::Foreign);
         }
@@ -346,81 +258,6 @@ fn a_size_it_does_not_have() {
     heap.check().unwrap();
 }
 
-#[test]
-fn without_checked_mode() {
-    let heap = heap(false);
-    // Another heap's, by the owner in the segment.
-    let other = self::heap(false);
-    for size in [0, 40, 3000, PAGE, 5 * PAGE, HUGE] {
-        assert_found(&heap, other.allocate(size), FaultKind::Foreign);
-    }
-    let pinned = other.allocate_layout(Layout::from_size_align(40, 2 * SEGMENT).unwrap());
-    assert_found(&heap, pinned, FaultKind::Foreign);
-    // Pages that hold no block, by the page map.
-    let large = heap.allocate(3 * PAGE);
-    let header = segment_of(large);
-    assert_found(&heap, at(header + 64), not_a_block(0, PageUse::Header));
-    assert_found(
-        &heap,
-        plus(large, PAGE),
-        not_a_block(page_of(large) + 1, PageUse::Large),
-    );
-    assert_found(
-        &heap,
-        plus(large, 8),
-        not_a_block(page_of(large), PageUse::Large),
-    );
-    let reserve = run_of(&heap, PageUse::Reserve);
-    assert_found(
-        &heap,
-        reserve,
-        not_a_block(page_of(reserve), PageUse::Reserve),
-    );
-    let free = run_of(&heap, PageUse::Free);
-    assert_found(&heap, free, not_a_block(page_of(free), PageUse::Free));
-    assert_found(
-        &heap,
-        at(header + SEGMENT),
-        not_a_block(SEGMENT / PAGE, PageUse::Header),
-    );
-    // SAFETY: just allocated.
-    unsafe { heap.free(large) };
-    assert_found(&heap, large, not_a_block(page_of(large), PageUse::Free));
-    let huge = heap.allocate(HUGE);
-    assert_found(
-        &heap,
-        plus(huge, PAGE),
-        not_a_block(page_of(huge) + 1, PageUse::Huge),
-    );
-    // Small ones freed twice in a row, by the head of the list.
-    for size in [8, 40, 3000] {
-        let layout = Layout::from_size_align(size, 8).unwrap();
-        let block = heap.allocate(size);
-        // SAFETY: freed once, then found at the head of its list.
-        unsafe {
-            heap.free(block);
-            let fault = heap.try_free(block).unwrap_err();
-            assert!(matches!(fault.kind, FaultKind::DoubleFree { .. }));
-            assert_eq!(heap.try_free_sized(block, layout), Err(fault));
-        }
-        heap.check().unwrap();
-    }
-    // Where it does not cost the fast path anything: when a pointer is looked at.
-    let block = heap.allocate(40);
-    let misaligned = FaultKind::Misaligned {
-        block_size: 40,
-        offset: 16,
-    };
-    // SAFETY: the segment is one of the heap's.
-    unsafe {
-        assert_eq!(
-            heap.usable_size(plus(block, 16)).unwrap_err().kind,
-            misaligned
-        );
-    }
-    heap.check().unwrap();
-}
-
 /// Looks away.
 struct Quiet;
 
@@ -449,45 +286,4 @@ fn a_handler_may_let_it_pass() {
     }
     assert_eq!(heap.usage(), 0);
     heap.check().unwrap();
-}
-
-#[test]
-fn any_address_may_be_asked_about() {
-    let heap = heap(false);
-    let small = heap.allocate(40);
-    let huge = heap.allocate(HUGE);
-    let pinned = heap.allocate_layout(Layout::from_size_align(40, 2 * SEGMENT).unwrap());
-    let segment = segment_of(small);
-    for address in [
-        segment,
-        segment + 1,
-        small.addr().get(),
-        segment + SEGMENT - 1,
-        huge.addr().get(),
-        pinned.addr().get(),
-    ] {
-        assert!(
-            heap.owns(ptr::without_provenance(address)),
-            "{address:#x} in {segment:#x}"
-        );
-    }
-    let local = 0u8;
-    for address in [0, 1, SEGMENT, usize::MAX, ptr::from_ref(&local).addr()] {
-        assert!(!heap.owns(ptr::without_provenance(address)), "{address:#x}");
-    }
-}
-
-#[test]
-fn a_segment_ends_where_it_ends() {
-    // Side by side in one buffer, so that nothing of the heap lies behind its last segment.
-    let fixed = emalloc::storage::Fixed::with_capacity(8 * SEGMENT).unwrap();
-    let heap = Heap::builder()
-        .storage(fixed)
-        .segment_size(SEGMENT)
-        .build()
-        .unwrap();
-    let segment = segment_of(heap.allocate(40));
-    assert!(heap.owns(ptr::without_provenance(segment + SEGMENT - 1)));
-    assert!(!heap.owns(ptr::without_provenance(segment + SEGMENT)));
-    assert!(!heap.owns(ptr::without_provenance(segment - 1)));
 }

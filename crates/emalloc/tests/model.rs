@@ -1,10 +1,13 @@
 //! Random sequences of everything a heap can do, against a plain model, on every storage.
 
+#[path = "common/coarse.rs"]
+mod coarse;
 mod common;
 
 use std::alloc::Layout;
 use std::sync::Arc;
 
+use coarse::Coarse;
 use common::model::Model;
 use common::probe::assert_all_returned;
 use emalloc::heap::{AllocError, Handler, Heap, HeapError, Limit, Retain, SoftLimitEvent};
@@ -350,6 +353,18 @@ proptest! {
         let grant = counting.inner().allocate(whole, 1).unwrap();
         // SAFETY: just granted.
         unsafe { counting.inner().free(grant.start, whole, 1) };
+    }
+}
+
+proptest! {
+    #[test]
+    fn on_coarse(steps in steps(), settings in settings()) {
+        run(Coarse(Malloc), false, &settings, &steps);
+    }
+
+    #[test]
+    fn on_coarse_failing(steps in steps(), settings in settings()) {
+        run_failing(Coarse(Malloc), &settings, &steps);
     }
 }
 

@@ -1,9 +1,12 @@
 //! Which blocks stay where they are when they are resized, what that asks of the storage, and what it gives back.
 
+#[path = "common/coarse.rs"]
+mod coarse;
 mod common;
 
 use std::alloc::Layout;
 
+use coarse::{Coarse, GRANULARITY};
 use common::model::Model;
 use common::probe::{Probe, assert_all_returned, on, probe};
 use emalloc::layout::PAGE;
@@ -93,6 +96,48 @@ fn a_buffer_grows_and_cuts_in_place() {
 fn mappings_grow_cut_and_move_without_a_copy() {
     in_place(emalloc::storage::MmapAnon);
     in_place(emalloc::storage::MmapZero::new().unwrap());
+}
+
+#[test]
+fn a_storage_that_moves_keeps_the_alignment() {
+    // As it was granted, a block moves without a copy of the heap's.
+    let (probe, mut model) = with_block(Coarse(Malloc), 3 * SEGMENT, 4 * SEGMENT);
+    assert!(!stays(&mut model, 9 * SEGMENT));
+    assert_eq!(probe.counts().moved, 1);
+    assert!(stays(&mut model, 4 * SEGMENT) && stays(&mut model, 4 * SEGMENT - GRANULARITY / 2));
+    drop(model);
+    assert_all_returned(&probe);
+
+    // In a buffer it is known where things lie: the heap's first segment, then the block behind its header.
+    let buffer = Fixed::with_capacity(64 * SEGMENT).unwrap();
+    let (probe, mut model) = with_block(Coarse(buffer), 3 * SEGMENT, SEGMENT);
+    let start = model.blocks[0].start.addr().get();
+    assert!(
+        start.is_multiple_of(2 * SEGMENT),
+        "more strictly than it was granted"
+    );
+    // An odd number of segments follows, so that a move would end that.
+    let page = Layout::from_size_align(PAGE, 8).unwrap();
+    while model.heap.figures().segments < 2 {
+        model.allocate(page, false).unwrap();
+    }
+    model.blocks[0].layout = Layout::from_size_align(3 * SEGMENT, 2 * SEGMENT).unwrap();
+    model.resize(0, 9 * SEGMENT).unwrap();
+    model.verify();
+    assert_eq!(probe.counts().moved, 0);
+    drop(model);
+    assert_all_returned(&probe);
+}
+
+#[test]
+fn nothing_is_asked_for_the_size_it_has() {
+    let probe = probe(Fixed::with_capacity(64 * SEGMENT).unwrap());
+    let mut model = Model::new(on(&probe, SEGMENT).checked(true).build().unwrap());
+    let layout = Layout::from_size_align(3 * SEGMENT, 8).unwrap();
+    model.allocate(layout, false).unwrap();
+    let before = probe.counts();
+    assert!(stays(&mut model, 3 * SEGMENT) && stays(&mut model, 3 * SEGMENT - 1));
+    assert_eq!(probe.counts(), before);
 }
 
 #[test]

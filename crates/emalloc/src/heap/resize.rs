@@ -143,7 +143,6 @@ impl State {
             && rounded <= self.huge_size(segment)
         {
             // There is no room for a copy, but the block is large enough as it is.
-            self.refusal.set(None);
             return block.as_ptr();
         }
         moved

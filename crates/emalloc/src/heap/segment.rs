@@ -162,8 +162,8 @@ impl Geometry {
         let offset = (info.addr() - address).checked_sub(self.infos)?;
         let index = offset / size_of::<PageInfo>();
         let free = |index| segment.map(index) == page::FREE;
-        let is_one = segment.header().kind.get() == Kind::Pages
-            && offset.is_multiple_of(size_of::<PageInfo>())
+        // (A huge segment has no free pages.)
+        let is_one = offset.is_multiple_of(size_of::<PageInfo>())
             && (1..self.pages).contains(&index)
             && free(index)
             && !free(index - 1);
