@@ -40,7 +40,8 @@ pub trait Handler: Send {
         let _ = (heap, event);
     }
 
-    /// A plain form (not a `try_` one), called at `at`, was refused. The heap's reserve is open meanwhile.
+    /// A plain form (not a `try_` one), called at `at`, was refused. The heap's reserve is open meanwhile;
+    /// if this unwinds, it stays open until [`Heap::close_reserve`] or a reset.
     ///
     /// The default writes the original's text to standard error and ends the process with status 255.
     fn out_of_memory(&self, heap: &Heap, error: &AllocError, at: &Location<'_>) -> Recovery {

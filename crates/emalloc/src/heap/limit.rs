@@ -21,7 +21,7 @@ pub enum Retain {
     /// what is too much at each reset.
     #[default]
     Adaptive,
-    /// So many bytes of segments.
+    /// So many bytes of segments; from the first reset on.
     Bytes(usize),
 }
 

@@ -132,7 +132,8 @@ pub fn with_current<R>(body: impl FnOnce(Option<&Heap>) -> R) -> R {
 /// A heap made current by [`scope`] is not touched.
 ///
 /// # Safety
-/// Nothing that was allocated from the thread's own heap is used any more, and none of its functions is running.
+/// Nothing that was allocated from the thread's own heap is used any more, and none of its functions is running:
+/// this is not called from a walk or a handler of that heap.
 ///
 /// ```
 /// use emalloc::{emalloc, reset_thread_heap, with_current};
