@@ -58,7 +58,7 @@ impl State {
         if pages <= self.geometry.longest_run() {
             self.allocate_large(pages, PAGE, size)
         } else {
-            self.allocate_huge(size, PAGE).0
+            self.allocate_huge(size, PAGE, false).0
         }
     }
 
@@ -102,7 +102,7 @@ impl State {
         if self.geometry.fits(pages, align) {
             self.allocate_large(pages, align, size)
         } else {
-            self.allocate_huge(size, align).0
+            self.allocate_huge(size, align, false).0
         }
     }
 
@@ -114,7 +114,7 @@ impl State {
             && pages > self.geometry.longest_run()
             && !self.walking.get()
         {
-            let (block, zeroed) = self.allocate_huge(size, PAGE);
+            let (block, zeroed) = self.allocate_huge(size, PAGE, false);
             return if zeroed { block } else { zero(block, size) };
         }
         zero(self.allocate_aligned(size, align), size)

@@ -62,7 +62,7 @@ impl<H: Handler + 'static> Builder<PlatformStorage, H> {
     /// # Errors
     /// A setting that cannot be, or the storage could not be set up or gave no first segment.
     pub fn build(self) -> Result<Heap, HeapError> {
-        let storage = (registry::default_entry().open)().map_err(HeapError::Storage)?;
+        let storage = registry::default_storage().map_err(HeapError::Storage)?;
         self.storage(storage).build()
     }
 }
@@ -256,8 +256,8 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
             page_segments: Cell::new(1),
             empty_segments: Cell::new(0),
             huge_segments: Cell::new(0),
-            used_peak: Cell::new(0),
-            keep: Cell::new(1),
+            need: Cell::new(size),
+            keep: Cell::new(size),
             retain: options.retain,
             compact: options.compact,
             held: Cell::new(size),
@@ -311,6 +311,10 @@ unsafe fn destroy<S: Storage, H: Handler>(state: NonNull<State>) {
         .segments()
         .filter(|&segment| segment != first)
         .for_each(free);
+    let used = state.need.get() > 0;
     // The state itself goes with the first segment.
     free(first);
+    if used {
+        storage.request_ended();
+    }
 }

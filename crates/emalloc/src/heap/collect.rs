@@ -213,7 +213,7 @@ impl Heap {
         }
         let held = state.held.get();
         let pages = state.collect_runs();
-        state.release_empty_segments();
+        state.release_empty_segments(0);
         Collected {
             pages,
             returned: held - state.held.get(),

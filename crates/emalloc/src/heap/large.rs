@@ -85,7 +85,7 @@ impl State {
 
     /// Gives back what neither blocks nor runs need: empty segments, and what the storage keeps in store.
     pub fn drop_kept_memory(&self) {
-        self.release_empty_segments();
+        self.release_empty_segments(0);
         self.storage().trim();
     }
 

@@ -38,8 +38,7 @@ impl State {
         self.free_runs.remove(&self.geometry, run);
         if self.is_whole(run.segment, length) {
             self.empty_segments.set(self.empty_segments.get() - 1);
-            let used = self.page_segments.get() - self.empty_segments.get();
-            self.used_peak.set(self.used_peak.get().max(used));
+            self.note_need();
         }
         if skip > 0 {
             self.free_runs.insert(&self.geometry, run, skip);
@@ -130,10 +129,14 @@ impl State {
         self.empty_segments.set(self.empty_segments.get() + 1);
     }
 
-    /// Gives every empty segment but the first back to the storage. Answers how many bytes.
-    pub fn release_empty_segments(&self) -> usize {
+    /// Gives empty segments, but never the first, back to the storage until no more than `most` bytes are held.
+    /// Answers how many bytes.
+    pub fn release_empty_segments(&self, most: usize) -> usize {
         let held = self.held.get();
         for segment in self.segments() {
+            if self.held.get() <= most {
+                break;
+            }
             let header = segment.header();
             let pages = header.free_pages.get() as usize;
             if segment != self.first
@@ -157,10 +160,10 @@ impl State {
 
     /// Whether a segment that has become empty stays: the first one always, one more so that a
     /// block allocated and freed at a segment's border does not cost a segment each time, and as
-    /// many as past requests have needed.
+    /// much as past requests have needed.
     fn worth_keeping(&self, segment: Segment) -> bool {
         segment == self.first
             || self.empty_segments.get() == 0
-            || self.page_segments.get() <= self.keep.get()
+            || self.held.get() <= self.keep.get()
     }
 }

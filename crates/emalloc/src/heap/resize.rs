@@ -127,11 +127,6 @@ impl State {
                 if !resized.is_null() {
                     return resized;
                 }
-                let old = self.huge_size(segment);
-                // A storage that cannot cut: the block stays as long as it is not mostly empty.
-                if rounded <= old && rounded > old / 2 {
-                    return block.as_ptr();
-                }
             }
             _ => {}
         }
@@ -152,11 +147,17 @@ impl State {
     fn copy_resized(&self, block: NonNull<u8>, place: Place, size: usize, align: usize) -> *mut u8 {
         // That both are alive for a moment is our doing, not the program's: the peak ignores it.
         let peak = self.peak.get();
-        let new = self.allocate_aligned(size, align);
+        let old = self.size_of_place(place);
+        let new = if size > old && !self.geometry.fits(size.div_ceil(PAGE), align.max(PAGE)) {
+            // What has grown out of its place will grow again.
+            self.allocate_huge(size, align.max(PAGE), true).0
+        } else {
+            self.allocate_aligned(size, align)
+        };
         if new.is_null() {
             return new;
         }
-        let bytes = self.size_of_place(place).min(size);
+        let bytes = old.min(size);
         // SAFETY: both blocks have that many bytes; the new one overlaps nothing alive.
         unsafe { ptr::copy_nonoverlapping(block.as_ptr(), new, bytes) };
         // SAFETY: the caller gave the block up, and `place` says that it is one.

@@ -74,6 +74,8 @@ pub(super) struct Header {
     pub header_pages: Cell<u32>,
     /// Pages no run holds.
     pub free_pages: Cell<u32>,
+    /// Huge: bytes of the block, which may be less than the grant has room for.
+    pub block: Cell<usize>,
     /// The heap that owns this segment. Last, so that it is near the map, which is read with it.
     pub owner: Cell<*const State>,
 }
@@ -231,6 +233,7 @@ impl Segment {
             kind: Cell::new(kind),
             header_pages: Cell::new(0),
             free_pages: Cell::new(0),
+            block: Cell::new(0),
             owner: Cell::new(owner),
         };
         // SAFETY: there is room for a header, aligned because segment sizes are.

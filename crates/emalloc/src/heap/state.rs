@@ -72,8 +72,8 @@ pub(super) struct State {
     pub page_segments: Cell<usize>,
     pub empty_segments: Cell<usize>,
     pub huge_segments: Cell<usize>,
-    /// The most segments cut into pages that were not empty since the last reset, and how many are worth keeping.
-    pub used_peak: Cell<usize>,
+    /// The most bytes held in what was not empty since the last reset, and how much recent requests have needed.
+    pub need: Cell<usize>,
     pub keep: Cell<usize>,
     pub retain: super::Retain,
     /// A reset after more than this was held trims the storage; 0: never.
