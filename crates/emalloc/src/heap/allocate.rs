@@ -10,8 +10,8 @@ use super::error::AllocError;
 use super::handler::{Recovery, fatal};
 use super::state::State;
 use super::{Heap, Limit};
-use crate::layout::{PAGE, round_up};
-use crate::size_class::{CODE_OF, class_of, pages_of_class};
+use crate::layout::{MIN_ALIGN, PAGE, round_up};
+use crate::size_class::{SMALL_MAX, class_of, pages_of_class, slot_of};
 
 /// The most bytes a block can have: Rust's pointers count no further.
 const MOST: usize = isize::MAX as usize;
@@ -21,21 +21,19 @@ impl State {
     /// Null if it is refused; `refusal` says why.
     #[inline(always)]
     pub fn allocate(&self, size: usize) -> *mut u8 {
-        if size >= self.fast_end.get() {
+        if size > SMALL_MAX {
             return self.allocate_slow(size);
         }
-        // SAFETY: `fast_end` is at most one beyond SMALL_MAX, and the table covers every size up to that.
-        let code = usize::from(unsafe { *CODE_OF.get_unchecked((size + 7) >> 3) });
-        // SAFETY: the table holds codes.
-        let bin = unsafe { self.bin(code) };
-        let block = bin.head.get();
-        // SAFETY: a list holds null or a free block, whose first word is a cell.
-        let Some(head) = (unsafe { block.as_ref() }) else {
+        // SAFETY: just tested.
+        let slot = unsafe { slot_of(size) };
+        // SAFETY: a slot holds a code.
+        let block = unsafe { self.bin(slot.code.into()) }.list.pop();
+        // So it is in checked mode and during a walk, too.
+        if block.is_null() {
             return self.allocate_slow(size);
-        };
-        bin.head.set(head.next.get());
-        self.add_usage(bin.size);
-        block.cast()
+        }
+        self.add_usage(slot.size.into());
+        block
     }
 
     #[cold]
@@ -65,6 +63,9 @@ impl State {
     /// A block of at least `size` bytes, aligned to `align`, a power of two.
     #[inline]
     pub fn allocate_aligned(&self, size: usize, align: usize) -> *mut u8 {
+        if align <= MIN_ALIGN {
+            return self.allocate(size);
+        }
         if align <= PAGE {
             // A size that is a multiple of the alignment gets a block that is (see `size_class`);
             // runs of pages are aligned to a page anyway.

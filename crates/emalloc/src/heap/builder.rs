@@ -7,14 +7,15 @@ use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
 use super::error::HeapError;
+use super::gate::Gate;
 use super::handler::{DefaultHandler, Handler};
 use super::index::Index;
 use super::runs::FreeRuns;
 use super::segment::{Geometry, Kind, Segment, page};
-use super::state::{Bin, Fresh, SoftLimit, State};
+use super::state::{Bin, Fresh, List, Lists, SoftLimit, State};
 use super::{Heap, Limit, Retain};
 use crate::layout::{DEFAULT_SEGMENT, MAX_SEGMENT, MIN_SEGMENT, PAGE};
-use crate::size_class::{SMALL_MAX, size_of_class};
+use crate::size_class::size_of_class;
 use crate::storage::{Storage, registry};
 
 /// What the original sets aside, in bytes.
@@ -154,6 +155,8 @@ impl<S, H> Builder<S, H> {
 /// Where things lie in the first segment, in bytes from its beginning.
 struct Plan {
     state: usize,
+    /// In checked mode only.
+    hidden: usize,
     storage: usize,
     handler: usize,
     pages: usize,
@@ -163,10 +166,17 @@ impl Plan {
     fn new<S, H>(geometry: &Geometry) -> Self {
         let after = |end: usize, layout: Layout| end.next_multiple_of(layout.align());
         let state = after(geometry.header_end, Layout::new::<State>());
-        let storage = after(state + size_of::<State>(), Layout::new::<S>());
+        let hidden = after(state + size_of::<State>(), Layout::new::<Lists>());
+        let room = if geometry.checked() {
+            size_of::<Lists>()
+        } else {
+            0
+        };
+        let storage = after(hidden + room, Layout::new::<S>());
         let handler = after(storage + size_of::<S>(), Layout::new::<H>());
         Self {
             state,
+            hidden,
             storage,
             handler,
             pages: (handler + size_of::<H>()).div_ceil(PAGE),
@@ -235,14 +245,21 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
         let storage_at = unsafe { grant.start.add(plan.storage) }.cast::<S>();
         // SAFETY: as above.
         let handler_at = unsafe { grant.start.add(plan.handler) }.cast::<H>();
+        let hidden_at = options.checked.then(|| {
+            // SAFETY: as above.
+            let lists = unsafe { grant.start.add(plan.hidden) }.cast::<Lists>();
+            // SAFETY: `plan` gives them a place of their own, aligned, in the first segment's header pages.
+            unsafe { lists.write([const { List::new() }; _]) };
+            lists
+        });
         let state = State {
             bins: array::from_fn(|class| Bin {
-                head: Cell::new(ptr::null_mut()),
+                list: List::new(),
                 size: size_of_class(class),
             }),
             peak: Cell::new(0),
             below_peak: Cell::new(0),
-            fast_end: Cell::new(if options.checked { 0 } else { SMALL_MAX + 1 }),
+            gate: Gate::new(size),
             geometry,
             fresh: array::from_fn(|_| Fresh {
                 next: Cell::new(ptr::null_mut()),
@@ -272,6 +289,7 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
             capabilities,
             storage: storage_at,
             handler: handler_at,
+            hidden: hidden_at,
             destroy: destroy::<S, H>,
         };
         // SAFETY: `plan` gives each of the three a place of its own, aligned, in the first segment's header pages.
@@ -282,6 +300,7 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
         unsafe { handler_at.write(self.handler) };
         let heap = Heap::from_state(state_at);
         let state = heap.state();
+        state.set_gate();
         state.link(segment);
         state.enter_pages(segment);
         state.close_reserve();

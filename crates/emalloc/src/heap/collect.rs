@@ -8,7 +8,7 @@ use super::Heap;
 use super::segment::{Kind, Page, Segment, class_in, page};
 use super::state::{FreeBlock, State};
 use crate::layout::{PAGE, PAGE_SHIFT};
-use crate::size_class::{CODES, blocks_of_class, pages_of_class, size_of_class};
+use crate::size_class::{CLASSES, CODES, blocks_of_class, pages_of_class, size_of_class};
 
 /// What [`Heap::collect`] and [`Heap::trim`] found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,8 +72,8 @@ impl State {
                 info.previous.set(ptr::null_mut());
             }
         }
-        for bin in &self.bins {
-            let mut block = bin.head.replace(ptr::null_mut());
+        for class in 0..CLASSES {
+            let mut block = self.list(class).head.replace(ptr::null_mut());
             // SAFETY: a list holds null or a free block, whose first word leads to the next.
             while let Some(node) = unsafe { block.as_ref() } {
                 let next = node.next.get();
@@ -109,8 +109,8 @@ impl State {
                     let head: *mut FreeBlock = run.first.info(&self.geometry).next.get().cast();
                     if let Some(last) = self.free_blocks(run.first).last() {
                         // SAFETY: it is a free block of that run.
-                        unsafe { &*last }.next.set(self.bins[class].head.get());
-                        self.bins[class].head.set(head);
+                        unsafe { &*last }.next.set(self.list(class).head.get());
+                        self.list(class).head.set(head);
                     }
                 }
             }

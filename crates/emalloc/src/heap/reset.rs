@@ -6,6 +6,7 @@ use core::ptr;
 use super::segment::Kind;
 use super::state::State;
 use super::{Heap, Retain};
+use crate::size_class::CLASSES;
 
 impl State {
     /// Forgets every block and keeps the segments worth keeping.
@@ -45,7 +46,12 @@ impl State {
 
     fn forget_blocks(&self) {
         for bin in &self.bins {
-            bin.head.set(ptr::null_mut());
+            bin.list.head.set(ptr::null_mut());
+        }
+        if self.geometry.checked() {
+            for class in 0..CLASSES {
+                self.list(class).head.set(ptr::null_mut());
+            }
         }
         for fresh in &self.fresh {
             fresh.bytes.set(0);

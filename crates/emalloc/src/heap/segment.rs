@@ -17,7 +17,7 @@
 //! the block: no block ever begins where its own header does.
 
 use core::cell::Cell;
-use core::mem::{align_of, size_of};
+use core::mem::{align_of, offset_of, size_of};
 use core::ptr::{self, NonNull};
 
 use super::index::Index;
@@ -249,6 +249,14 @@ impl Segment {
         unsafe { self.0.as_ref() }
     }
 
+    /// Whose it is. This alone is also asked of the fast paths' nowhere (see `gate`), which is no whole header.
+    #[inline(always)]
+    pub fn owner(self) -> *const State {
+        let owner = self.byte(offset_of!(Header, owner)).cast::<*const State>();
+        // SAFETY: a header is alive there, or a state, which is as well aligned and longer.
+        unsafe { owner.read() }
+    }
+
     #[inline(always)]
     pub fn address(self) -> usize {
         self.0.addr().get()
@@ -269,8 +277,15 @@ impl Segment {
 
     /// Sets the map for `count` pages from `index` on.
     pub fn fill(self, index: usize, count: usize, value: u8) {
-        // SAFETY: callers stay within the pages of the segment and one more; the map has that room.
-        unsafe { self.byte(MAP + index).write_bytes(value, count) }
+        let start = self.byte(MAP + index);
+        if count == 1 {
+            // Most runs have one page, for which a call would cost more than the byte.
+            // SAFETY: callers stay within the pages of the segment and one more; the map has that room.
+            unsafe { start.write(value) }
+        } else {
+            // SAFETY: as above.
+            unsafe { start.write_bytes(value, count) }
+        }
     }
 
     /// The page of this segment in which `address` lies, or the one behind the last.
