@@ -8,7 +8,7 @@
 //! class that is a multiple of that alignment: runs begin on a page, so aligned
 //! small requests need no path of their own.
 
-use crate::layout::PAGE;
+use crate::layout::{GRAIN, PAGE};
 
 /// The largest request, in bytes, that a size class serves.
 pub const SMALL_MAX: usize = 3072;
@@ -28,11 +28,30 @@ const MAX_TAIL: usize = 16;
 /// The longest run of a small class, in pages.
 pub const MAX_RUN: usize = 8;
 
+/// The largest block, in bytes, that a short run is made of.
+const SHORT_MAX: usize = 512;
+
+/// A short run has room for at least this many blocks.
+const SHORT_BLOCKS: usize = 2;
+
 /// Bytes of a block, by class.
 pub static SIZES: [u32; CLASSES] = sizes();
 
 /// Pages of a run, by class.
 pub static RUN_PAGES: [u8; CLASSES] = run_pages();
+
+/// Grains of a short run, by class; 0 for those that have none.
+pub static SHORT_GRAINS: [u8; CLASSES] = short_grains();
+
+/// Grains of all classes' short runs together.
+pub const NURSERY_GRAINS: usize = {
+    let (grains, mut sum, mut class) = (short_grains(), 0, 0);
+    while class < CLASSES {
+        sum += grains[class] as usize;
+        class += 1;
+    }
+    sum
+};
 
 /// The code of the class that serves a request of `n` bytes is `CODE_OF[n.div_ceil(8)]`.
 ///
@@ -70,6 +89,18 @@ pub fn pages_of_class(class: usize) -> usize {
 #[inline]
 pub fn blocks_of_class(class: usize) -> usize {
     pages_of_class(class) * PAGE / size_of_class(class)
+}
+
+/// Grains of a short run of `class`; 0 if it has none.
+#[inline]
+pub fn grains_of_short_run(class: usize) -> usize {
+    usize::from(SHORT_GRAINS[class])
+}
+
+/// Blocks in a short run of `class`; 0 if it has none.
+#[inline]
+pub fn blocks_of_short_run(class: usize) -> usize {
+    grains_of_short_run(class) * GRAIN / size_of_class(class)
 }
 
 const fn sizes() -> [u32; CLASSES] {
@@ -111,6 +142,17 @@ const fn run_pages() -> [u8; CLASSES] {
             pages += 1;
         }
         table[class] = best as u8;
+        class += 1;
+    }
+    table
+}
+
+const fn short_grains() -> [u8; CLASSES] {
+    let sizes = sizes();
+    let mut table = [0; CLASSES];
+    let mut class = 0;
+    while class < CLASSES && sizes[class] as usize <= SHORT_MAX {
+        table[class] = (SHORT_BLOCKS * sizes[class] as usize).div_ceil(GRAIN) as u8;
         class += 1;
     }
     table

@@ -9,11 +9,12 @@ use core::ptr::{self, NonNull};
 use super::error::HeapError;
 use super::handler::{DefaultHandler, Handler};
 use super::index::Index;
+use super::nursery::Nursery;
 use super::runs::FreeRuns;
 use super::segment::{Geometry, Kind, Segment, page};
 use super::state::{Bin, Fresh, SoftLimit, State};
 use super::{Heap, Limit, Retain};
-use crate::layout::{DEFAULT_SEGMENT, MAX_SEGMENT, MIN_SEGMENT, PAGE};
+use crate::layout::{DEFAULT_SEGMENT, GRAIN, MAX_SEGMENT, MIN_SEGMENT, PAGE};
 use crate::size_class::{SMALL_MAX, size_of_class};
 use crate::storage::{Storage, registry};
 
@@ -156,6 +157,7 @@ struct Plan {
     state: usize,
     storage: usize,
     handler: usize,
+    nursery: Nursery,
     pages: usize,
 }
 
@@ -165,11 +167,14 @@ impl Plan {
         let state = after(geometry.header_end, Layout::new::<State>());
         let storage = after(state + size_of::<State>(), Layout::new::<S>());
         let handler = after(storage + size_of::<S>(), Layout::new::<H>());
+        let end = handler + size_of::<H>();
+        let (nursery, pages) = Nursery::plan(end.div_ceil(GRAIN), geometry.pages);
         Self {
             state,
             storage,
             handler,
-            pages: (handler + size_of::<H>()).div_ceil(PAGE),
+            nursery,
+            pages,
         }
     }
 }
@@ -249,6 +254,7 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
                 bytes: Cell::new(0),
             }),
             run_counts: [const { Cell::new(0) }; _],
+            nursery: plan.nursery,
             free_runs: FreeRuns::new(),
             index: Index::new(),
             newest: Cell::new(None),

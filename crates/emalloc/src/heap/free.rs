@@ -8,8 +8,8 @@ use super::Heap;
 use super::fault::{Fault, FaultKind, PageUse};
 use super::segment::{Page, Segment, class_in, page};
 use super::state::{Bin, State};
-use crate::layout::{PAGE, PAGE_SHIFT, round_up};
-use crate::size_class::{CODE_OF, CODES, blocks_of_class, class_of, size_of_class};
+use crate::layout::{PAGE, round_up};
+use crate::size_class::{CODE_OF, CODES, class_of, size_of_class};
 
 /// What a pointer turned out to be.
 #[derive(Clone, Copy)]
@@ -36,7 +36,7 @@ impl State {
         if !ptr::eq(segment.header().owner.get(), self) {
             return Err(foreign(address));
         }
-        let code = usize::from(segment.map((address - segment.address()) >> PAGE_SHIFT));
+        let code = usize::from(segment.map_at(address));
         if code >= CODES {
             return self.free_slow(block);
         }
@@ -55,7 +55,7 @@ impl State {
         if !ptr::eq(segment.header().owner.get(), self) {
             return None;
         }
-        class_in(segment.map(segment.index_of(block.addr().get())))
+        class_in(segment.map_at(block.addr().get()))
     }
 
     /// Frees the block at `block`, which was last asked for with `size` bytes and `align`.
@@ -157,11 +157,10 @@ impl State {
             }
             segment
         };
-        let index = segment.index_of(address);
-        let byte = segment.map(index);
         let begins_page = address.is_multiple_of(PAGE);
-        match byte {
+        match segment.map_at(address) {
             page::LARGE if begins_page => {
+                let index = segment.index_of(address);
                 let run = Page { segment, index };
                 let pages = run.info(&self.geometry).length.get() as usize;
                 Ok(Place::Large { run, pages })
@@ -175,12 +174,9 @@ impl State {
     }
 
     fn locate_small(&self, segment: Segment, class: usize, address: usize) -> Result<Place, Fault> {
-        let run = self.run_of(Page {
-            segment,
-            index: segment.index_of(address),
-        });
-        let (block_size, offset) = (size_of_class(class), address - run.start().addr());
-        if offset / block_size >= blocks_of_class(class) {
+        let run = self.run_of(segment, class, address);
+        let (block_size, offset) = (size_of_class(class), address - run.start());
+        if offset / block_size >= run.blocks(class) {
             return Err(not_a_block(segment, address));
         }
         if !offset.is_multiple_of(block_size) {
@@ -220,7 +216,7 @@ fn foreign(address: usize) -> Fault {
 #[cold]
 fn not_a_block(segment: Segment, address: usize) -> Fault {
     let page = segment.index_of(address);
-    let holds = page_use(segment.map(page));
+    let holds = page_use(segment.map_at(address));
     let kind = FaultKind::NotABlock { page, holds };
     Fault { address, kind }
 }
@@ -236,7 +232,7 @@ fn freed_twice(address: usize, block_size: usize) -> Fault {
 /// What a byte of the page map means to the reader of a report.
 pub(super) fn page_use(byte: u8) -> PageUse {
     match byte {
-        page::HEADER => PageUse::Header,
+        page::HEADER | page::NURSERY => PageUse::Header,
         page::LARGE | page::LARGE_REST => PageUse::Large,
         page::HUGE | page::HUGE_REST => PageUse::Huge,
         page::RESERVE => PageUse::Reserve,
