@@ -2,7 +2,7 @@
 //! request, and how many pages a run of each takes. Pure arithmetic, made at
 //! compile time; depends on `layout` only.
 //!
-//! Classes rise in steps of 8 bytes up to 128, then in eight steps per
+//! Classes rise in steps of 8 bytes up to 128, then in four steps per
 //! doubling. Because the step is a power of two and every class is a multiple
 //! of its step, a size rounded up to a multiple of an alignment always meets a
 //! class that is a multiple of that alignment: runs begin on a page, so aligned
@@ -14,16 +14,16 @@ use crate::layout::{GRAIN, PAGE};
 pub const SMALL_MAX: usize = 3072;
 
 /// How many size classes there are.
-pub const CLASSES: usize = 52;
+pub const CLASSES: usize = 34;
 
 /// Up to this size classes are 8 bytes apart.
 const LINEAR_MAX: usize = 128;
 
-/// Bits of precision above [`LINEAR_MAX`]: eight classes per doubling.
-const STEP_BITS: u32 = 3;
+/// Bits of precision above [`LINEAR_MAX`]: four classes per doubling.
+const STEP_BITS: u32 = 2;
 
 /// A run may leave at most one part in this many unused, if a run of at most [`MAX_RUN`] pages manages that.
-const MAX_TAIL: usize = 16;
+const MAX_TAIL: usize = 64;
 
 /// The longest run of a small class, in pages.
 pub const MAX_RUN: usize = 8;
@@ -32,7 +32,7 @@ pub const MAX_RUN: usize = 8;
 const SHORT_MAX: usize = 512;
 
 /// A short run has room for at least this many blocks.
-const SHORT_BLOCKS: usize = 2;
+const SHORT_BLOCKS: usize = 4;
 
 /// Bytes of a block, by class.
 pub static SIZES: [u32; CLASSES] = sizes();

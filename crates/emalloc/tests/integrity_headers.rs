@@ -94,7 +94,7 @@ fn victim(checked: bool) -> Victim {
     free(&heap, whole);
 
     heap.allocate(HUGE);
-    for size in [40, 2560, PAGE, 100, 2 * PAGE] {
+    for size in [40, 2048, PAGE, 100, 2 * PAGE] {
         let blocks = [(); 3].map(|()| heap.allocate(size));
         free(&heap, blocks[1]);
     }

@@ -99,7 +99,7 @@ fn a_walk_tells_of_short_runs() {
             Item::Block { address, .. } => assert!(blocks.insert(address)),
             _ => {}
         });
-        assert_eq!(runs, [(GRAIN, 24, GRAIN / 24), (2 * GRAIN, 512, 2)]);
+        assert_eq!(runs, [(GRAIN, 24, GRAIN / 24), (4 * GRAIN, 512, 4)]);
         let kept: BTreeSet<_> = kept.iter().map(|block| block.addr().get()).collect();
         assert_eq!(blocks, kept);
         heap.check().unwrap();
@@ -119,7 +119,7 @@ fn wrong_pointers_into_the_nursery() {
         };
         let base = last.as_ptr().expose_provenance();
         // Behind the last short run nothing is handed out yet.
-        let address = base + 2 * GRAIN;
+        let address = base + 4 * GRAIN;
         let Err(Fault {
             kind: FaultKind::NotABlock { holds, .. },
             ..
