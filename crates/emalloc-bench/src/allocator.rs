@@ -1,6 +1,8 @@
 //! What every allocator under measurement offers: [`Peer`] makes heaps, [`Blocks`] is one of them. Replays and micro
 //! benchmarks are generic over both, so each allocator gets a loop of its own, compiled for it.
 
+use std::alloc::Layout;
+
 /// An allocator that takes part.
 pub trait Peer {
     /// What it allocates from.
@@ -24,6 +26,16 @@ pub trait Blocks {
     /// # Safety
     /// `block` came from this heap, is alive, and is used no more.
     unsafe fn free(&mut self, block: *mut u8);
+
+    /// Frees a block whose layout the caller knows, as Rust's containers do: the size it was asked for, and 8.
+    ///
+    /// # Safety
+    /// As [`free`](Self::free); the block was last asked for with this size.
+    #[inline(always)]
+    unsafe fn free_sized(&mut self, block: *mut u8, _layout: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { self.free(block) };
+    }
 
     /// Makes a block hold `size` bytes, wherever it ends up.
     ///

@@ -39,11 +39,12 @@ impl Setting {
             Self::Recommended => Heap::builder()
                 .storage(warm.segments.clone())
                 .segment_size(2 << 20)
+                .retain(Retain::Bytes(0))
                 .build(),
             Self::Frugal => Heap::builder()
-                .storage(MmapAnon)
-                .segment_size(256 << 10)
-                .retain(Retain::Bytes(512 << 10))
+                .storage(warm.few.clone())
+                .segment_size(2 << 20)
+                .retain(Retain::Bytes(0))
                 .build(),
         }
     }
@@ -52,6 +53,7 @@ impl Setting {
 /// What a process has one of: the storages that its heaps share.
 pub struct Warm {
     segments: Arc<Cached<MmapAnon>>,
+    few: Arc<Cached<MmapAnon>>,
 }
 
 impl Warm {
@@ -59,6 +61,7 @@ impl Warm {
     pub fn new() -> Self {
         Self {
             segments: Arc::new(Cached::new(MmapAnon)),
+            few: Arc::new(Cached::new(MmapAnon).per_request()),
         }
     }
 }

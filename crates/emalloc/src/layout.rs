@@ -6,6 +6,9 @@
 /// This is the heap's own unit and does not change with the system's page size.
 pub const PAGE: usize = 4096;
 
+/// What every block is aligned to at least, in bytes.
+pub const MIN_ALIGN: usize = 8;
+
 /// `log2` of [`PAGE`].
 pub const PAGE_SHIFT: u32 = PAGE.trailing_zeros();
 

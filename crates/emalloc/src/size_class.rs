@@ -53,24 +53,39 @@ pub const NURSERY_GRAINS: usize = {
     sum
 };
 
-/// The code of the class that serves a request of `n` bytes is `CODE_OF[n.div_ceil(8)]`.
-///
-/// A code is twice the number of the class: it fits a byte, and processors that scale an index by 8 reach
-/// an entry of 16 bytes with it in one step.
-pub static CODE_OF: [u8; SMALL_MAX / 8 + 1] = code_of_table();
+/// What the fast paths need to know of a request's class, side by side.
+#[derive(Clone, Copy)]
+pub struct Slot {
+    /// The code of the class: twice its number. It fits a byte, and processors that scale an index by 8 reach
+    /// an entry of 16 bytes with it in one step.
+    pub code: u16,
+    /// Bytes of its blocks.
+    pub size: u16,
+}
+
+/// Bytes of all blocks in a run, by class.
+static RUN_BYTES: [u32; CLASSES] = run_bytes();
 
 /// All codes are below this.
 pub const CODES: usize = 2 * CLASSES;
 
+/// The slot of a request of `size` bytes. Where the size is a constant, so is the answer.
+///
+/// # Safety
+/// `size` is at most [`SMALL_MAX`].
+#[inline(always)]
+pub unsafe fn slot_of(size: usize) -> Slot {
+    // A constant and no static, so that every crate it is compiled into sees its content.
+    let slots: &'static [Slot; SMALL_MAX / 8 + 1] = const { &slots() };
+    // SAFETY: there is a slot for every multiple of 8 up to SMALL_MAX.
+    unsafe { *slots.get_unchecked((size + 7) >> 3) }
+}
+
 /// The class that serves a request of `size` bytes, or `None` if it is too large for one.
 #[inline]
 pub fn class_of(size: usize) -> Option<usize> {
-    if size > SMALL_MAX {
-        return None;
-    }
-    CODE_OF
-        .get(size.div_ceil(8))
-        .map(|&code| usize::from(code) / 2)
+    // SAFETY: evaluated only for sizes that have a slot.
+    (size <= SMALL_MAX).then(|| usize::from(unsafe { slot_of(size) }.code) / 2)
 }
 
 /// Bytes of a block of `class`.
@@ -83,6 +98,12 @@ pub fn size_of_class(class: usize) -> usize {
 #[inline]
 pub fn pages_of_class(class: usize) -> usize {
     usize::from(RUN_PAGES[class])
+}
+
+/// Bytes of all blocks in a run of `class`.
+#[inline]
+pub fn bytes_of_class(class: usize) -> usize {
+    RUN_BYTES[class] as usize
 }
 
 /// Blocks in a run of `class`.
@@ -158,16 +179,31 @@ const fn short_grains() -> [u8; CLASSES] {
     table
 }
 
-const fn code_of_table() -> [u8; SMALL_MAX / 8 + 1] {
+const fn run_bytes() -> [u32; CLASSES] {
+    let (sizes, pages) = (sizes(), run_pages());
+    let mut table = [0; CLASSES];
+    let mut class = 0;
+    while class < CLASSES {
+        let bytes = pages[class] as u32 * PAGE as u32;
+        table[class] = bytes - bytes % sizes[class];
+        class += 1;
+    }
+    table
+}
+
+const fn slots() -> [Slot; SMALL_MAX / 8 + 1] {
     let sizes = sizes();
-    let mut table = [0; SMALL_MAX / 8 + 1];
+    let mut table = [Slot { code: 0, size: 0 }; SMALL_MAX / 8 + 1];
     let mut class = 0;
     let mut slot = 0;
     while slot < table.len() {
         if slot * 8 > sizes[class] as usize {
             class += 1;
         }
-        table[slot] = 2 * class as u8;
+        table[slot] = Slot {
+            code: 2 * class as u16,
+            size: sizes[class] as u16,
+        };
         slot += 1;
     }
     table

@@ -1,5 +1,7 @@
-//! Blocks of one size, known to the compiler, allocated and freed.
+//! Blocks of one size, known to the compiler, allocated and freed. Where an allocator can be told the size when it
+//! frees, and is measured as a Rust program would use it, it is told (see `Blocks::free_sized`).
 
+use std::alloc::Layout;
 use std::fmt;
 use std::ptr;
 
@@ -107,6 +109,14 @@ fn sized<H: Blocks, const SIZE: usize>(heap: &mut H, order: Order) -> f64 {
     timed(|| batches(BATCHES)) / (BATCHES * BATCH) as f64
 }
 
+/// What is freed, as a Rust program knows it.
+const fn layout(size: usize) -> Layout {
+    match Layout::from_size_align(size, 8) {
+        Ok(layout) => layout,
+        Err(_) => panic!("no such size"),
+    }
+}
+
 /// So many pairs, one at a time.
 #[inline(never)]
 pub fn at_once<H: Blocks, const SIZE: usize>(heap: &mut H, pairs: usize) {
@@ -114,7 +124,7 @@ pub fn at_once<H: Blocks, const SIZE: usize>(heap: &mut H, pairs: usize) {
         let block = heap.allocate(SIZE);
         touch_first(block, SIZE);
         // SAFETY: just allocated.
-        unsafe { heap.free(block) };
+        unsafe { heap.free_sized(block, const { layout(SIZE) }) };
     }
 }
 
@@ -131,6 +141,6 @@ fn batch<H: Blocks, const SIZE: usize>(
     }
     for &place in places {
         // SAFETY: allocated above; each place is named once.
-        unsafe { heap.free(blocks[place]) };
+        unsafe { heap.free_sized(blocks[place], const { layout(SIZE) }) };
     }
 }

@@ -1,5 +1,6 @@
 //! emalloc, as a Rust program uses it: the methods of a `Heap`, inlined where the compiler sees fit.
 
+use std::alloc::Layout;
 use std::ptr::NonNull;
 
 use emalloc::heap::Heap;
@@ -47,6 +48,14 @@ impl Blocks for Heap {
         let block = unsafe { NonNull::new_unchecked(block) };
         // SAFETY: the caller's promise.
         unsafe { Heap::free(self, block) };
+    }
+
+    #[inline(always)]
+    unsafe fn free_sized(&mut self, block: *mut u8, layout: Layout) {
+        // SAFETY: a heap never answers null.
+        let block = unsafe { NonNull::new_unchecked(block) };
+        // SAFETY: the caller's promise.
+        unsafe { Heap::free_sized(self, block, layout) };
     }
 
     #[inline(always)]

@@ -89,6 +89,7 @@ impl State {
         requested: usize,
     ) -> Result<Grant, AllocError> {
         self.may_hold(size, requested)?;
+        self.make_room(size);
         match self.storage().allocate(size, align) {
             Ok(grant) => {
                 self.count_held(size);
@@ -98,13 +99,47 @@ impl State {
         }
     }
 
+    /// Gives empty segments back that would make what is held, with `more` bytes, more than blocks have needed at any
+    /// time lately: what is kept adds nothing to the peak.
+    fn make_room(&self, more: usize) {
+        if self.empty_segments.get() > 0 {
+            let needed = self.used() + more;
+            let most = needed.max(self.need.get()).max(self.keep.get());
+            self.release_empty_segments(most - more);
+        }
+    }
+
+    /// Bytes held in what is not empty.
+    fn used(&self) -> usize {
+        self.held.get() - self.empty_segments.get() * self.geometry.segment_size
+    }
+
+    /// Takes note of how much is held in what is not empty.
+    pub fn note_need(&self) {
+        self.need.set(self.need.get().max(self.used()));
+    }
+
     /// Whether a grant may grow by `more` bytes, if need be after collecting.
     pub fn may_grow(&self, more: usize, requested: usize) -> bool {
-        self.may_hold(more, requested).is_ok() || {
+        let may = self.may_hold(more, requested).is_ok() || {
             self.collect_runs();
             self.drop_kept_memory();
             self.may_hold(more, requested).is_ok()
+        };
+        if may {
+            self.make_room(more);
         }
+        may
+    }
+
+    /// Whether `more` bytes could be held without coming near a limit: then some room to spare does no harm.
+    pub fn is_far_from_limits(&self, more: usize) -> bool {
+        let held = self.held.get().saturating_add(more);
+        let far = |limit| match limit {
+            Limit::Unlimited => true,
+            Limit::Bytes(limit) => held <= limit / 2,
+        };
+        far(self.limit.get()) && far(self.soft_limit.get())
     }
 
     /// Counts a grant that changed from `old` to `new` bytes.
@@ -128,6 +163,7 @@ impl State {
         let held = self.held.get() + size;
         self.held.set(held);
         self.held_peak.set(self.held_peak.get().max(held));
+        self.note_need();
     }
 
     fn count_released(&self, size: usize) {

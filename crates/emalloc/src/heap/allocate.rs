@@ -10,8 +10,8 @@ use super::error::AllocError;
 use super::handler::{Recovery, fatal};
 use super::state::State;
 use super::{Heap, Limit};
-use crate::layout::{PAGE, round_up};
-use crate::size_class::{CODE_OF, class_of, pages_of_class};
+use crate::layout::{MIN_ALIGN, PAGE, round_up};
+use crate::size_class::{SMALL_MAX, class_of, pages_of_class, slot_of};
 
 /// The most bytes a block can have: Rust's pointers count no further.
 const MOST: usize = isize::MAX as usize;
@@ -21,21 +21,19 @@ impl State {
     /// Null if it is refused; `refusal` says why.
     #[inline(always)]
     pub fn allocate(&self, size: usize) -> *mut u8 {
-        if size >= self.fast_end.get() {
+        if size > SMALL_MAX {
             return self.allocate_slow(size);
         }
-        // SAFETY: `fast_end` is at most one beyond SMALL_MAX, and the table covers every size up to that.
-        let code = usize::from(unsafe { *CODE_OF.get_unchecked((size + 7) >> 3) });
-        // SAFETY: the table holds codes.
-        let bin = unsafe { self.bin(code) };
-        let block = bin.head.get();
-        // SAFETY: a list holds null or a free block, whose first word is a cell.
-        let Some(head) = (unsafe { block.as_ref() }) else {
+        // SAFETY: just tested.
+        let slot = unsafe { slot_of(size) };
+        // SAFETY: a slot holds a code.
+        let block = unsafe { self.bin(slot.code.into()) }.list.pop();
+        // So it is in checked mode and during a walk, too.
+        if block.is_null() {
             return self.allocate_slow(size);
-        };
-        bin.head.set(head.next.get());
-        self.add_usage(bin.size);
-        block.cast()
+        }
+        self.add_usage(slot.size.into());
+        block
     }
 
     #[cold]
@@ -58,13 +56,16 @@ impl State {
         if pages <= self.geometry.longest_run() {
             self.allocate_large(pages, PAGE, size)
         } else {
-            self.allocate_huge(size, PAGE).0
+            self.allocate_huge(size, PAGE, false).0
         }
     }
 
     /// A block of at least `size` bytes, aligned to `align`, a power of two.
     #[inline]
     pub fn allocate_aligned(&self, size: usize, align: usize) -> *mut u8 {
+        if align <= MIN_ALIGN {
+            return self.allocate(size);
+        }
         if align <= PAGE {
             // A size that is a multiple of the alignment gets a block that is (see `size_class`);
             // runs of pages are aligned to a page anyway.
@@ -102,7 +103,7 @@ impl State {
         if self.geometry.fits(pages, align) {
             self.allocate_large(pages, align, size)
         } else {
-            self.allocate_huge(size, align).0
+            self.allocate_huge(size, align, false).0
         }
     }
 
@@ -114,7 +115,7 @@ impl State {
             && pages > self.geometry.longest_run()
             && !self.walking.get()
         {
-            let (block, zeroed) = self.allocate_huge(size, PAGE);
+            let (block, zeroed) = self.allocate_huge(size, PAGE, false);
             return if zeroed { block } else { zero(block, size) };
         }
         zero(self.allocate_aligned(size, align), size)

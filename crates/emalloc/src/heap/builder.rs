@@ -7,15 +7,16 @@ use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
 use super::error::HeapError;
+use super::gate::Gate;
 use super::handler::{DefaultHandler, Handler};
 use super::index::Index;
 use super::nursery::Nursery;
 use super::runs::FreeRuns;
 use super::segment::{Geometry, Kind, Segment, page};
-use super::state::{Bin, Fresh, SoftLimit, State};
+use super::state::{Bin, Fresh, List, Lists, SoftLimit, State};
 use super::{Heap, Limit, Retain};
 use crate::layout::{DEFAULT_SEGMENT, GRAIN, MAX_SEGMENT, MIN_SEGMENT, PAGE};
-use crate::size_class::{SMALL_MAX, size_of_class};
+use crate::size_class::size_of_class;
 use crate::storage::{Storage, registry};
 
 /// What the original sets aside, in bytes.
@@ -63,7 +64,7 @@ impl<H: Handler + 'static> Builder<PlatformStorage, H> {
     /// # Errors
     /// A setting that cannot be, or the storage could not be set up or gave no first segment.
     pub fn build(self) -> Result<Heap, HeapError> {
-        let storage = (registry::default_entry().open)().map_err(HeapError::Storage)?;
+        let storage = registry::default_storage().map_err(HeapError::Storage)?;
         self.storage(storage).build()
     }
 }
@@ -155,6 +156,8 @@ impl<S, H> Builder<S, H> {
 /// Where things lie in the first segment, in bytes from its beginning.
 struct Plan {
     state: usize,
+    /// In checked mode only.
+    hidden: usize,
     storage: usize,
     handler: usize,
     nursery: Nursery,
@@ -165,12 +168,19 @@ impl Plan {
     fn new<S, H>(geometry: &Geometry) -> Self {
         let after = |end: usize, layout: Layout| end.next_multiple_of(layout.align());
         let state = after(geometry.header_end, Layout::new::<State>());
-        let storage = after(state + size_of::<State>(), Layout::new::<S>());
+        let hidden = after(state + size_of::<State>(), Layout::new::<Lists>());
+        let room = if geometry.checked() {
+            size_of::<Lists>()
+        } else {
+            0
+        };
+        let storage = after(hidden + room, Layout::new::<S>());
         let handler = after(storage + size_of::<S>(), Layout::new::<H>());
         let end = handler + size_of::<H>();
         let (nursery, pages) = Nursery::plan(end.div_ceil(GRAIN), geometry.pages);
         Self {
             state,
+            hidden,
             storage,
             handler,
             nursery,
@@ -240,14 +250,21 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
         let storage_at = unsafe { grant.start.add(plan.storage) }.cast::<S>();
         // SAFETY: as above.
         let handler_at = unsafe { grant.start.add(plan.handler) }.cast::<H>();
+        let hidden_at = options.checked.then(|| {
+            // SAFETY: as above.
+            let lists = unsafe { grant.start.add(plan.hidden) }.cast::<Lists>();
+            // SAFETY: `plan` gives them a place of their own, aligned, in the first segment's header pages.
+            unsafe { lists.write([const { List::new() }; _]) };
+            lists
+        });
         let state = State {
             bins: array::from_fn(|class| Bin {
-                head: Cell::new(ptr::null_mut()),
+                list: List::new(),
                 size: size_of_class(class),
             }),
             peak: Cell::new(0),
             below_peak: Cell::new(0),
-            fast_end: Cell::new(if options.checked { 0 } else { SMALL_MAX + 1 }),
+            gate: Gate::new(size),
             geometry,
             fresh: array::from_fn(|_| Fresh {
                 next: Cell::new(ptr::null_mut()),
@@ -262,8 +279,8 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
             page_segments: Cell::new(1),
             empty_segments: Cell::new(0),
             huge_segments: Cell::new(0),
-            used_peak: Cell::new(0),
-            keep: Cell::new(1),
+            need: Cell::new(size),
+            keep: Cell::new(size),
             retain: options.retain,
             compact: options.compact,
             held: Cell::new(size),
@@ -278,6 +295,7 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
             capabilities,
             storage: storage_at,
             handler: handler_at,
+            hidden: hidden_at,
             destroy: destroy::<S, H>,
         };
         // SAFETY: `plan` gives each of the three a place of its own, aligned, in the first segment's header pages.
@@ -288,6 +306,7 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
         unsafe { handler_at.write(self.handler) };
         let heap = Heap::from_state(state_at);
         let state = heap.state();
+        state.set_gate();
         state.link(segment);
         state.enter_pages(segment);
         state.close_reserve();
@@ -317,6 +336,10 @@ unsafe fn destroy<S: Storage, H: Handler>(state: NonNull<State>) {
         .segments()
         .filter(|&segment| segment != first)
         .for_each(free);
+    let used = state.need.get() > 0;
     // The state itself goes with the first segment.
     free(first);
+    if used {
+        storage.request_ended();
+    }
 }

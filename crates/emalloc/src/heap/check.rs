@@ -104,7 +104,7 @@ impl State {
     /// Every block on the list of `class` is one, and the list ends.
     fn check_list(&self, class: usize) -> Result<(), Corruption> {
         let most = self.blocks_in_runs(class);
-        let mut block = self.bins[class].head.get();
+        let mut block = self.list(class).head.get();
         let mut count = 0;
         while !block.is_null() {
             let at = block.addr();

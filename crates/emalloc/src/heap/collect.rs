@@ -8,7 +8,7 @@ use super::Heap;
 use super::segment::{Kind, Page, Segment, class_in, page};
 use super::state::{FreeBlock, State};
 use crate::layout::{GRAIN, GRAIN_SHIFT, PAGE, PAGE_GRAINS};
-use crate::size_class::{CODES, grains_of_short_run, pages_of_class, size_of_class};
+use crate::size_class::{CLASSES, CODES, grains_of_short_run, pages_of_class, size_of_class};
 
 /// What [`Heap::collect`] and [`Heap::trim`] found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -116,8 +116,7 @@ impl State {
             .filter(|segment| segment.header().kind.get() == Kind::Pages)
     }
 
-    /// Gives every small run its own list of its free blocks, and leaves to the lists by class only those of short
-    /// runs, of which each class has one at most.
+    /// Gives every small run its own list of its free blocks, and empties the lists by class.
     pub fn sort_lists(&self) {
         for segment in self.page_segment_list() {
             for run in self
@@ -129,15 +128,19 @@ impl State {
                 info.previous.set(ptr::null_mut());
             }
         }
-        for (class, bin) in self.bins.iter().enumerate() {
-            let mut block = bin.head.replace(ptr::null_mut());
+        for list in &self.nursery.sorted {
+            list.head.set(ptr::null_mut());
+        }
+        for class in 0..CLASSES {
+            let mut block = self.list(class).head.replace(ptr::null_mut());
             // SAFETY: a list holds null or a free block, whose first word leads to the next.
             while let Some(node) = unsafe { block.as_ref() } {
                 let next = node.next.get();
                 // SAFETY: the block lies in a segment of this heap.
                 let segment = unsafe { Segment::at(self.geometry.segment_address(block.addr())) };
                 if self.in_nursery(segment, segment.grain_of(block.addr())) {
-                    node.next.set(bin.head.replace(block));
+                    node.next
+                        .set(self.nursery.sorted[class].head.replace(block));
                 } else {
                     let run = self.run_of(segment, class, block.addr());
                     let info = run.first().info(&self.geometry);
@@ -158,7 +161,7 @@ impl State {
         run: Run,
     ) -> impl Iterator<Item = *mut FreeBlock> + use<> {
         let mut block: *mut FreeBlock = if self.in_nursery(run.segment, run.grain) {
-            self.bins[class].head.get()
+            self.nursery.sorted[class].head.get()
         } else {
             run.first().info(&self.geometry).next.get().cast()
         };
@@ -173,14 +176,14 @@ impl State {
     /// Puts the runs' lists back together into lists by class.
     pub fn unsort_lists(&self) {
         for segment in self.page_segment_list() {
-            for run in self.page_runs(segment) {
-                if let Some(class) = class_in(run.byte) {
-                    let head: *mut FreeBlock = run.first().info(&self.geometry).next.get().cast();
-                    if let Some(last) = self.free_blocks(class, run).last() {
-                        // SAFETY: it is a free block of that run.
-                        unsafe { &*last }.next.set(self.bins[class].head.get());
-                        self.bins[class].head.set(head);
-                    }
+            for run in self.runs(segment) {
+                if let Some(class) = class_in(run.byte)
+                    && let Some(first) = self.free_blocks(class, run).next()
+                    && let Some(last) = self.free_blocks(class, run).last()
+                {
+                    // SAFETY: it is a free block of that run.
+                    unsafe { &*last }.next.set(self.list(class).head.get());
+                    self.list(class).head.set(first);
                 }
             }
         }
@@ -283,7 +286,7 @@ impl Heap {
         }
         let held = state.held.get();
         let pages = state.collect_runs();
-        state.release_empty_segments();
+        state.release_empty_segments(0);
         Collected {
             pages,
             returned: held - state.held.get(),

@@ -63,7 +63,7 @@ impl State {
         let runs = self.run_counts[class].get() as usize;
         let blocks = self.blocks_in_runs(class);
         let mut free = self.fresh[class].bytes.get() / block_size;
-        let mut block = self.bins[class].head.get();
+        let mut block = self.list(class).head.get();
         // SAFETY: a list holds null or a free block, whose first word leads to the next.
         while let Some(node) = unsafe { block.as_ref() } {
             free += 1;

@@ -7,9 +7,9 @@ use core::ptr::{self, NonNull};
 use super::Heap;
 use super::fault::{Fault, FaultKind, PageUse};
 use super::segment::{Page, Segment, class_in, page};
-use super::state::{Bin, State};
-use crate::layout::{PAGE, round_up};
-use crate::size_class::{CODE_OF, CODES, class_of, size_of_class};
+use super::state::{List, State};
+use crate::layout::{MIN_ALIGN, PAGE, round_up};
+use crate::size_class::{CODES, SMALL_MAX, class_of, size_of_class, slot_of};
 
 /// What a pointer turned out to be.
 #[derive(Clone, Copy)]
@@ -20,79 +20,127 @@ pub(super) enum Place {
 }
 
 impl State {
-    /// Frees the block at `block`.
+    /// Frees the block at `block` if it is a small one and nothing is wrong with it. Says no otherwise, having done
+    /// nothing: `free_slow` is to do it, or to find out what is wrong.
     ///
     /// # Safety
     /// As [`Heap::free`].
     #[inline(always)]
-    pub unsafe fn free(&self, block: NonNull<u8>) -> Result<(), Fault> {
-        if self.fast_end.get() == 0 {
-            return self.free_slow(block);
-        }
+    pub unsafe fn free_fast(&self, block: NonNull<u8>) -> bool {
+        // SAFETY: the same promise.
+        let Some(code) = (unsafe { self.small_code(block) }) else {
+            return false;
+        };
+        // SAFETY: it is a code.
+        let bin = unsafe { self.bin(code) };
+        self.free_small(&bin.list, bin.size, block)
+    }
+
+    /// The code of the class of the block at `block`, if it is a small one of this heap; none while the gate is shut.
+    ///
+    /// # Safety
+    /// As [`Heap::free`].
+    #[inline(always)]
+    pub unsafe fn small_code(&self, block: NonNull<u8>) -> Option<usize> {
         let address = block.addr().get();
         // SAFETY: the caller says it is a block of this heap, so there is a segment before it. A pointer of
-        // another heap, too, has a header there or memory of ours; the owner tells.
-        let segment = unsafe { Segment::at(self.geometry.segment_address(address)) };
-        if !ptr::eq(segment.header().owner.get(), self) {
-            return Err(foreign(address));
-        }
-        let code = usize::from(segment.map_at(address));
-        if code >= CODES {
-            return self.free_slow(block);
-        }
-        // SAFETY: it is less than CODES.
-        self.free_small(unsafe { self.bin(code) }, block)
-    }
-
-    /// The class of the block at `block`, if it is a small one of this heap. Not in checked mode.
-    ///
-    /// # Safety
-    /// As [`Heap::free`].
-    #[inline(always)]
-    pub unsafe fn small_class(&self, block: NonNull<u8>) -> Option<usize> {
-        // SAFETY: as in `free`.
-        let segment = unsafe { Segment::at(self.geometry.segment_address(block.addr().get())) };
-        if !ptr::eq(segment.header().owner.get(), self) {
+        // another heap, too, has a header there or memory of ours; the owner tells. A shut gate leads to our state.
+        let segment = unsafe { Segment::at(self.gate.header_of(address)) };
+        if !ptr::eq(segment.owner(), self) {
             return None;
         }
-        class_in(segment.map_at(block.addr().get()))
+        let code = usize::from(segment.map_at(address));
+        (code < CODES).then_some(code)
     }
 
-    /// Frees the block at `block`, which was last asked for with `size` bytes and `align`.
+    /// As [`free_fast`](Self::free_fast), for a block that was last asked for with `size` bytes and `align`;
+    /// `free_sized_slow` is to do the rest.
     ///
     /// # Safety
     /// As [`Heap::free_sized`].
     #[inline(always)]
-    pub unsafe fn free_sized(
-        &self,
-        block: NonNull<u8>,
-        size: usize,
-        align: usize,
-    ) -> Result<(), Fault> {
+    pub unsafe fn free_sized_fast(&self, block: NonNull<u8>, size: usize, align: usize) -> bool {
         // Up to a page this is what `allocate_aligned` did; beyond, the sum is larger than any class.
-        let rounded = size.max(1).wrapping_add(align - 1) & !(align - 1);
-        if rounded >= self.fast_end.get() || align > PAGE {
-            return self.free_sized_slow(block, size, align);
+        let rounded = if align <= MIN_ALIGN {
+            size
+        } else {
+            size.max(1).wrapping_add(align - 1) & !(align - 1)
+        };
+        if rounded > SMALL_MAX || align > PAGE || self.gate.is_shut() {
+            return false;
         }
-        // SAFETY: `fast_end` is at most one beyond SMALL_MAX, and the table covers every size up to that.
-        let code = usize::from(unsafe { *CODE_OF.get_unchecked((rounded + 7) >> 3) });
-        // SAFETY: the table holds codes.
-        self.free_small(unsafe { self.bin(code) }, block)
+        // SAFETY: just tested.
+        let slot = unsafe { slot_of(rounded) };
+        // SAFETY: a slot holds a code.
+        let list = &unsafe { self.bin(slot.code.into()) }.list;
+        self.free_small(list, slot.size.into(), block)
     }
 
+    /// The run and the pages of the block at `block`, if it is a large one of this heap; none while the gate is shut.
+    ///
+    /// # Safety
+    /// As [`Heap::free`].
+    #[inline]
+    unsafe fn large_at(&self, block: NonNull<u8>) -> Option<(Page, usize)> {
+        let address = block.addr().get();
+        // SAFETY: as in `small_code`.
+        let segment = unsafe { Segment::at(self.gate.header_of(address)) };
+        if !ptr::eq(segment.owner(), self) || !address.is_multiple_of(PAGE) {
+            return None;
+        }
+        let index = segment.index_of(address);
+        let run = Page { segment, index };
+        (run.map() == page::LARGE).then(|| (run, run.info(&self.geometry).length.get() as usize))
+    }
+
+    /// Puts a block on its list. Says no if it is there already, as far as that can be seen at once.
     #[inline(always)]
-    fn free_small(&self, bin: &Bin, block: NonNull<u8>) -> Result<(), Fault> {
-        if ptr::eq(bin.head.get(), block.as_ptr().cast()) {
-            return Err(freed_twice(block.addr().get(), bin.size));
+    fn free_small(&self, list: &List, size: usize, block: NonNull<u8>) -> bool {
+        if ptr::eq(list.head.get(), block.as_ptr().cast()) {
+            return false;
         }
-        bin.push(block.as_ptr());
-        self.sub_usage(bin.size);
-        Ok(())
+        list.push(block.as_ptr());
+        self.sub_usage(size);
+        true
     }
 
+    /// Frees what `free_fast` did not, and tells the handler if something is wrong with it.
     #[cold]
     #[inline(never)]
-    fn free_slow(&self, block: NonNull<u8>) -> Result<(), Fault> {
+    fn free_or_report(&self, block: NonNull<u8>, at: &Location<'_>) {
+        // SAFETY: only called for what `free_fast` was called for.
+        if let Some((run, pages)) = unsafe { self.large_at(block) } {
+            return self.free_large(run, pages);
+        }
+        if let Err(fault) = self.free_slow(block) {
+            self.report(&fault, at);
+        }
+    }
+
+    /// Frees what `free_sized_fast` did not, and tells the handler if something is wrong with it.
+    #[cold]
+    #[inline(never)]
+    fn free_sized_or_report(
+        &self,
+        block: NonNull<u8>,
+        (size, align): (usize, usize),
+        at: &Location<'_>,
+    ) {
+        if let Err(fault) = self.free_sized_slow(block, size, align) {
+            self.report(&fault, at);
+        }
+    }
+
+    /// Tells the handler of a wrong pointer that was given at `at`.
+    #[cold]
+    pub fn report(&self, fault: &Fault, at: &Location<'_>) {
+        self.as_heap(|heap| self.handler().fault(heap, fault, at));
+    }
+
+    /// Frees the block at `block`, in all cases.
+    #[cold]
+    #[inline(never)]
+    pub fn free_slow(&self, block: NonNull<u8>) -> Result<(), Fault> {
         let place = self.locate(block)?;
         self.free_place(block, place)
     }
@@ -134,7 +182,10 @@ impl State {
                 if self.geometry.checked() {
                     self.set_alive(block.as_ptr(), false);
                 }
-                self.free_small(&self.bins[class], block)?;
+                let size = size_of_class(class);
+                if !self.free_small(self.list(class), size, block) {
+                    return Err(freed_twice(block.addr().get(), size));
+                }
             }
             Place::Large { run, pages } => self.free_large(run, pages),
             Place::Huge { segment } => self.free_huge(segment),
@@ -256,9 +307,10 @@ impl Heap {
     #[inline]
     #[track_caller]
     pub unsafe fn free(&self, block: NonNull<u8>) {
+        let state = self.state();
         // SAFETY: the same promise.
-        if let Err(fault) = unsafe { self.state().free(block) } {
-            self.report_fault(&fault);
+        if !unsafe { state.free_fast(block) } {
+            state.free_or_report(block, Location::caller());
         }
     }
 
@@ -284,8 +336,12 @@ impl Heap {
     /// ```
     #[inline]
     pub unsafe fn try_free(&self, block: NonNull<u8>) -> Result<(), Fault> {
+        let state = self.state();
         // SAFETY: the same promise.
-        unsafe { self.state().free(block) }
+        match unsafe { state.free_fast(block) } {
+            true => Ok(()),
+            false => state.free_slow(block),
+        }
     }
 
     /// Frees a block whose size the caller knows: the fastest way. (`efree_size`)
@@ -297,9 +353,10 @@ impl Heap {
     #[inline]
     #[track_caller]
     pub unsafe fn free_sized(&self, block: NonNull<u8>, layout: core::alloc::Layout) {
+        let (state, size, align) = (self.state(), layout.size(), layout.align());
         // SAFETY: the same promise.
-        if let Err(fault) = unsafe { self.try_free_sized(block, layout) } {
-            self.report_fault(&fault);
+        if !unsafe { state.free_sized_fast(block, size, align) } {
+            state.free_sized_or_report(block, (size, align), Location::caller());
         }
     }
 
@@ -316,10 +373,11 @@ impl Heap {
         block: NonNull<u8>,
         layout: core::alloc::Layout,
     ) -> Result<(), Fault> {
+        let (state, size, align) = (self.state(), layout.size(), layout.align());
         // SAFETY: the same promise.
-        unsafe {
-            self.state()
-                .free_sized(block, layout.size(), layout.align())
+        match unsafe { state.free_sized_fast(block, size, align) } {
+            true => Ok(()),
+            false => state.free_sized_slow(block, size, align),
         }
     }
 
@@ -370,6 +428,6 @@ impl Heap {
     /// Tells the handler of a wrong pointer that was given at `at`.
     #[cold]
     pub(crate) fn report_fault_at(&self, fault: &Fault, at: &Location<'_>) {
-        self.state().handler().fault(self, fault, at);
+        self.state().report(fault, at);
     }
 }

@@ -1,5 +1,9 @@
 //! Owns huge blocks: those too large for a segment, each in a segment of its
 //! own straight from the storage. Called by `allocate`, `free`, `resize`.
+//!
+//! Far from the limits a grant has some room to spare behind its block: texts and lists that grow by a little
+//! many times then rarely need the storage, and freed grants come in sizes that others can use. What is never
+//! touched costs addresses, not memory.
 
 use core::ptr;
 
@@ -20,9 +24,9 @@ struct Place {
 
 impl State {
     /// A huge block of at least `size` bytes at a multiple of `align`, and whether it is all zero.
-    /// Null after `refuse`.
-    pub fn allocate_huge(&self, size: usize, align: usize) -> (*mut u8, bool) {
-        let Some(place) = self.place(size, align) else {
+    /// With `growing`, it is expected to grow. Null after `refuse`.
+    pub fn allocate_huge(&self, size: usize, align: usize, growing: bool) -> (*mut u8, bool) {
+        let Some(mut place) = self.place(size, align) else {
             return (
                 self.refuse(AllocError::Overflow {
                     count: 1,
@@ -32,10 +36,18 @@ impl State {
                 false,
             );
         };
-        let grant = match self.acquire_or_collect(place.size, place.align, size) {
-            Ok(grant) => grant,
-            Err(error) => return (self.refuse(error), false),
-        };
+        let exact = place.size;
+        let spared = self.with_spare(exact, growing);
+        let mut grant = None;
+        if spared > exact {
+            grant = self.acquire(spared, place.align, size).ok();
+            place.size = grant.map_or(exact, |_| spared);
+        }
+        let grant =
+            match grant.map_or_else(|| self.acquire_or_collect(exact, place.align, size), Ok) {
+                Ok(grant) => grant,
+                Err(error) => return (self.refuse(error), false),
+            };
         // SAFETY: `place` leaves room for header and map in front of the block, inside the grant.
         let header = unsafe { grant.start.add(place.header) };
         // SAFETY: that header is a multiple of the segment size, because the grant is aligned to at least that.
@@ -54,6 +66,10 @@ impl State {
         segment.fill(0, first, page::HEADER);
         segment.fill(first, 1, page::HUGE);
         segment.header().header_pages.set(first as u32);
+        segment
+            .header()
+            .block
+            .set(exact - place.header - place.block);
         self.link(segment);
         self.huge_segments.set(self.huge_segments.get() + 1);
         self.add_usage(self.huge_size(segment));
@@ -67,9 +83,22 @@ impl State {
 
     /// Bytes the block in a huge segment can hold.
     pub fn huge_size(&self, segment: Segment) -> usize {
-        let header = segment.header();
-        let front = self.huge_block(segment).addr() - header.base.get().addr().get();
-        header.size.get() - front
+        segment.header().block.get()
+    }
+
+    /// Bytes of a grant that needs `exact`: in eight steps per doubling, half as much again for a block that grows and
+    /// would have to be copied; exactly that near a limit.
+    fn with_spare(&self, exact: usize, growing: bool) -> usize {
+        let wanted = if growing && !self.capabilities.move_without_copy {
+            exact.saturating_add(exact / 2)
+        } else {
+            exact
+        };
+        let step = (1 << wanted.ilog2()) / 8;
+        match round_up(wanted, self.capabilities.granularity.max(step)) {
+            Some(size) if size <= isize::MAX as usize && self.is_far_from_limits(size) => size,
+            _ => exact,
+        }
     }
 
     /// Frees the block in a huge segment, and the segment.
@@ -81,33 +110,83 @@ impl State {
     /// Makes the block in `segment` hold `size` bytes without copying it: where it stands, or moved by the storage.
     /// Null if that cannot be; nothing has changed then. `align` is what a moved block must keep to.
     pub fn resize_huge(&self, segment: Segment, size: usize, align: usize) -> *mut u8 {
-        let header = segment.header();
-        let (base, old, grant_align) = (header.base.get(), header.size.get(), header.align.get());
-        let front = self.huge_block(segment).addr() - base.addr().get();
-        let Some(new) = size
+        let old = segment.header().size.get();
+        let front = self.huge_block(segment).addr() - segment.header().base.get().addr().get();
+        let Some(exact) = size
             .checked_add(front)
             .and_then(|sum| round_up(sum, self.capabilities.granularity))
         else {
             return ptr::null_mut();
         };
-        if new == old {
-            return self.huge_block(segment);
-        }
-        // Asked before anything is done: the soft limit's handler must meet a heap that is whole.
-        if new > old && !self.may_grow(new - old, size) {
-            return ptr::null_mut();
-        }
-        let able = if new > old {
-            self.capabilities.grow_in_place
+        let fitting = if exact > old {
+            self.grow_huge(segment, exact, align, size)
         } else {
-            self.capabilities.shrink_in_place
+            self.cut_huge(segment, exact).then_some(segment)
         };
+        let Some(segment) = fitting else {
+            return ptr::null_mut();
+        };
+        let block = segment.header().block.replace(exact - front);
+        self.change_usage(block, exact - front);
+        self.huge_block(segment)
+    }
+
+    /// Makes a grant fit for `exact` bytes, which is no more than it has. Says no if it would be mostly empty.
+    fn cut_huge(&self, segment: Segment, exact: usize) -> bool {
+        let header = segment.header();
+        let (base, old, align) = (header.base.get(), header.size.get(), header.align.get());
+        let new = self.with_spare(exact, false);
+        // An eighth to spare is what a grant may have anyway.
+        if exact > old / 8 * 7 || new >= old {
+            return true;
+        }
         // SAFETY: the grant is as the header says; what is cut off lies behind the block's new end.
-        if able && unsafe { self.storage().resize(base, old, new, grant_align) }.is_ok() {
-            return self.count_resized(segment, old, new);
+        let cut = self.capabilities.shrink_in_place
+            && unsafe { self.storage().resize(base, old, new, align) }.is_ok();
+        if cut {
+            self.count_resized(segment, old, new);
+        }
+        cut || exact > old / 2
+    }
+
+    /// Makes a grant larger, to `exact` bytes at least, where it is or elsewhere.
+    fn grow_huge(
+        &self,
+        segment: Segment,
+        exact: usize,
+        align: usize,
+        size: usize,
+    ) -> Option<Segment> {
+        let old = segment.header().size.get();
+        let spared = self.with_spare(exact, false);
+        for new in [Some(spared), Some(exact).filter(|&exact| exact < spared)]
+            .into_iter()
+            .flatten()
+        {
+            // Asked before anything is done: the soft limit's handler must meet a heap that is whole.
+            if !self.may_grow(new - old, size) {
+                return None;
+            }
+            if let Some(segment) = self.stretch_huge(segment, new, align) {
+                self.count_resized(segment, old, new);
+                return Some(segment);
+            }
+        }
+        None
+    }
+
+    /// Has the storage make a grant larger.
+    fn stretch_huge(&self, segment: Segment, new: usize, align: usize) -> Option<Segment> {
+        let header = segment.header();
+        let (base, old, grant_align) = (header.base.get(), header.size.get(), header.align.get());
+        // SAFETY: the grant is as the header says.
+        if self.capabilities.grow_in_place
+            && unsafe { self.storage().resize(base, old, new, grant_align) }.is_ok()
+        {
+            return Some(segment);
         }
         if !self.capabilities.move_without_copy || align > grant_align {
-            return ptr::null_mut();
+            return None;
         }
         // The header moves along, so nothing may lead to it meanwhile.
         let offset = segment.address() - base.addr().get();
@@ -115,22 +194,20 @@ impl State {
         // SAFETY: as above; nothing leads to the old address any more, but for the caller's pointer.
         let Ok(grant) = (unsafe { self.storage().move_resize(base, old, new, grant_align) }) else {
             self.link(segment);
-            return ptr::null_mut();
+            return None;
         };
         let _ = grant.start.as_ptr().expose_provenance();
         // SAFETY: header and map came along unchanged, at the same offset and alignment.
         let segment = unsafe { Segment::at(grant.start.addr().get() + offset) };
         segment.header().base.set(grant.start);
         self.link(segment);
-        self.count_resized(segment, old, new)
+        Some(segment)
     }
 
-    /// Counts what a grant's change from `old` to `new` bytes means, and answers its block.
-    fn count_resized(&self, segment: Segment, old: usize, new: usize) -> *mut u8 {
+    /// Notes that a grant changed from `old` to `new` bytes.
+    fn count_resized(&self, segment: Segment, old: usize, new: usize) {
         segment.header().size.set(new);
         self.count_changed(old, new);
-        self.change_usage(old, new);
-        self.huge_block(segment)
     }
 
     fn place(&self, size: usize, align: usize) -> Option<Place> {

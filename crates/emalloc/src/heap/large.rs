@@ -50,6 +50,24 @@ impl State {
         mark: u8,
         requested: usize,
     ) -> Option<Page> {
+        if align <= PAGE
+            && let Some(run) = self.take_pages(pages, mark, false)
+        {
+            return Some(run);
+        }
+        self.find_pages_slow(pages, align, mark, requested)
+    }
+
+    /// As [`find_pages`](Self::find_pages), in all cases.
+    #[cold]
+    #[inline(never)]
+    fn find_pages_slow(
+        &self,
+        pages: usize,
+        align: usize,
+        mark: u8,
+        requested: usize,
+    ) -> Option<Page> {
         let take = |thorough| {
             if align <= PAGE {
                 self.take_pages(pages, mark, thorough)
@@ -85,7 +103,7 @@ impl State {
 
     /// Gives back what neither blocks nor runs need: empty segments, and what the storage keeps in store.
     pub fn drop_kept_memory(&self) {
-        self.release_empty_segments();
+        self.release_empty_segments(0);
         self.storage().trim();
     }
 

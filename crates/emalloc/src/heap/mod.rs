@@ -14,6 +14,7 @@ mod explain;
 mod fault;
 mod figures;
 mod free;
+mod gate;
 mod handler;
 mod huge;
 mod index;

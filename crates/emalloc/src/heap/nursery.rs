@@ -11,7 +11,7 @@ use core::cell::Cell;
 
 use super::collect::Run;
 use super::segment::{Segment, code_in_map};
-use super::state::State;
+use super::state::{List, Lists, State};
 use crate::layout::PAGE_GRAINS;
 use crate::size_class::{
     NURSERY_GRAINS, blocks_of_class, blocks_of_short_run, grains_of_short_run,
@@ -25,6 +25,8 @@ pub(super) struct Nursery {
     pub next: Cell<usize>,
     /// Whether there is one: small segments do without.
     pub exists: bool,
+    /// While free lists are sorted by run: those of the short runs, by class.
+    pub sorted: Lists,
 }
 
 impl Nursery {
@@ -37,6 +39,7 @@ impl Nursery {
             start,
             next: Cell::new(start),
             exists,
+            sorted: [const { List::new() }; _],
         };
         let without = start.div_ceil(PAGE_GRAINS);
         (nursery, if exists { end } else { without })

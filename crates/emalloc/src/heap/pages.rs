@@ -8,9 +8,10 @@ use crate::layout::PAGE_GRAINS;
 
 impl State {
     /// Takes a run of `pages` pages and marks them all `rest`; `None` if no free run is long enough.
+    #[inline]
     pub fn take_pages(&self, pages: usize, rest: u8, thorough: bool) -> Option<Page> {
         let run = self.free_runs.find(&self.geometry, pages, thorough)?;
-        self.take_from(run, 0, pages, rest);
+        self.take_front(run, pages, rest);
         Some(run)
     }
 
@@ -28,32 +29,55 @@ impl State {
             .free_runs
             .find(&self.geometry, pages + step - 1, thorough)?;
         let skip = run.index.next_multiple_of(step) - run.index;
-        self.take_from(run, skip, pages, rest);
+        if skip == 0 {
+            self.take_front(run, pages, rest);
+        } else {
+            self.take_middle(run, skip, pages, rest);
+        }
         Some(run.plus(skip))
     }
 
-    /// Takes `pages` pages out of the free run that begins at `run`, `skip` pages from its beginning.
-    fn take_from(&self, run: Page, skip: usize, pages: usize, rest: u8) {
-        let header = run.segment.header();
+    /// Takes the first `pages` pages of the free run that begins at `run`.
+    #[inline]
+    fn take_front(&self, run: Page, pages: usize, rest: u8) {
         let length = run.info(&self.geometry).length.get() as usize;
+        self.note_taking(run.segment, length);
+        self.free_runs.cut(&self.geometry, run, length, pages);
+        self.mark_taken(run, pages, rest);
+    }
+
+    /// Takes `pages` pages out of the free run that begins at `run`, `skip` pages from its beginning.
+    fn take_middle(&self, run: Page, skip: usize, pages: usize, rest: u8) {
+        let length = run.info(&self.geometry).length.get() as usize;
+        self.note_taking(run.segment, length);
         self.free_runs.remove(&self.geometry, run);
-        if self.is_whole(run.segment, length) {
-            self.empty_segments.set(self.empty_segments.get() - 1);
-            let used = self.page_segments.get() - self.empty_segments.get();
-            self.used_peak.set(self.used_peak.get().max(used));
-        }
-        if skip > 0 {
-            self.free_runs.insert(&self.geometry, run, skip);
-        }
+        self.free_runs.insert(&self.geometry, run, skip);
+        let taken = run.plus(skip);
         let left = length - skip - pages;
         if left > 0 {
             self.free_runs
-                .insert(&self.geometry, run.plus(skip + pages), left);
+                .insert(&self.geometry, taken.plus(pages), left);
         }
-        let taken = run.plus(skip);
-        taken.info(&self.geometry).length.set(pages as u32);
-        taken.info(&self.geometry).back.set(0);
-        taken.segment.fill(taken.index, pages, rest);
+        self.mark_taken(taken, pages, rest);
+    }
+
+    /// Counts the segment if it was empty up to now: a part of its free run of `length` pages is taken.
+    #[inline]
+    fn note_taking(&self, segment: Segment, length: usize) {
+        if self.is_whole(segment, length) {
+            self.empty_segments.set(self.empty_segments.get() - 1);
+            self.note_need();
+        }
+    }
+
+    /// Enters a run of `pages` pages that is no longer free.
+    #[inline]
+    fn mark_taken(&self, run: Page, pages: usize, rest: u8) {
+        let info = run.info(&self.geometry);
+        info.length.set(pages as u32);
+        info.back.set(0);
+        run.segment.fill(run.index, pages, rest);
+        let header = run.segment.header();
         header
             .free_pages
             .set(header.free_pages.get() - pages as u32);
@@ -68,7 +92,7 @@ impl State {
         if (next.info(&self.geometry).length.get() as usize) < new - old {
             return false;
         }
-        self.take_from(next, 0, new - old, rest);
+        self.take_front(next, new - old, rest);
         run.info(&self.geometry).length.set(new as u32);
         true
     }
@@ -133,10 +157,14 @@ impl State {
         self.empty_segments.set(self.empty_segments.get() + 1);
     }
 
-    /// Gives every empty segment but the first back to the storage. Answers how many bytes.
-    pub fn release_empty_segments(&self) -> usize {
+    /// Gives empty segments, but never the first, back to the storage until no more than `most` bytes are held.
+    /// Answers how many bytes.
+    pub fn release_empty_segments(&self, most: usize) -> usize {
         let held = self.held.get();
         for segment in self.segments() {
+            if self.held.get() <= most {
+                break;
+            }
             let header = segment.header();
             let pages = header.free_pages.get() as usize;
             if segment != self.first
@@ -160,10 +188,10 @@ impl State {
 
     /// Whether a segment that has become empty stays: the first one always, one more so that a
     /// block allocated and freed at a segment's border does not cost a segment each time, and as
-    /// many as past requests have needed.
+    /// much as past requests have needed.
     fn worth_keeping(&self, segment: Segment) -> bool {
         segment == self.first
             || self.empty_segments.get() == 0
-            || self.page_segments.get() <= self.keep.get()
+            || self.held.get() <= self.keep.get()
     }
 }

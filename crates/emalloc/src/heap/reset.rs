@@ -6,6 +6,7 @@ use core::ptr;
 use super::segment::Kind;
 use super::state::State;
 use super::{Heap, Retain};
+use crate::size_class::CLASSES;
 
 impl State {
     /// Forgets every block and keeps the segments worth keeping.
@@ -18,12 +19,12 @@ impl State {
             self.release_segment(segment);
         }
         let keep = match self.retain {
-            Retain::Adaptive => recent(self.keep.get(), self.used_peak.get().max(1)),
-            Retain::Bytes(bytes) => (bytes / self.geometry.segment_size).max(1),
+            Retain::Adaptive => recent(self.keep.get(), self.need.get()),
+            Retain::Bytes(bytes) => bytes,
         };
         self.keep.set(keep);
         self.forget_blocks();
-        let mut others = keep - 1;
+        let mut others = (keep / self.geometry.segment_size).saturating_sub(1);
         for segment in self.segments().filter(|&segment| segment != self.first) {
             if others == 0 {
                 self.release_segment(segment);
@@ -34,17 +35,23 @@ impl State {
         }
         // Entered last, the first segment is used first again: it is the warmest.
         self.renew(self.first);
-        self.used_peak.set(0);
+        self.need.set(0);
         if self.compact != 0 && self.held_peak.get() > self.compact {
             self.storage().trim();
         }
         self.held_peak.set(self.held.get());
         self.close_reserve();
+        self.storage().request_ended();
     }
 
     fn forget_blocks(&self) {
         for bin in &self.bins {
-            bin.head.set(ptr::null_mut());
+            bin.list.head.set(ptr::null_mut());
+        }
+        if self.geometry.checked() {
+            for class in 0..CLASSES {
+                self.list(class).head.set(ptr::null_mut());
+            }
         }
         for fresh in &self.fresh {
             fresh.bytes.set(0);

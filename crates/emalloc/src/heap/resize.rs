@@ -9,8 +9,8 @@ use super::error::AllocError;
 use super::free::Place;
 use super::segment::{Segment, page};
 use super::state::State;
-use crate::layout::{PAGE, round_up};
-use crate::size_class::{SMALL_MAX, class_of, size_of_class};
+use crate::layout::{MIN_ALIGN, PAGE, round_up};
+use crate::size_class::{SMALL_MAX, Slot, class_of, slot_of};
 
 impl State {
     /// Makes the block at `block` hold `size` bytes at a multiple of `align`. Null after `refuse`; the block is as
@@ -23,20 +23,34 @@ impl State {
     /// As [`Heap::free`].
     #[inline]
     pub unsafe fn resize(&self, block: NonNull<u8>, size: usize, align: usize) -> *mut u8 {
-        if self.fast_end.get() == 0 {
-            return self.resize_slow(block, size, align);
-        }
         // Most blocks are small before and after.
         if align <= PAGE
-            && let Some(rounded) = round_up(size.max(1), align)
-            && let Some(new) = class_of(rounded)
+            && let Some(rounded) = rounded(size, align)
+            && rounded <= SMALL_MAX
             // SAFETY: the caller's promise.
-            && let Some(old) = unsafe { self.small_class(block) }
+            && let Some(old) = unsafe { self.small_code(block) }
         {
-            return self.resize_small(block, old, new, size);
+            // SAFETY: just tested.
+            let new = unsafe { slot_of(rounded) };
+            if old == usize::from(new.code) {
+                return block.as_ptr();
+            }
+            // SAFETY: the block is ours, and that is the code of its class.
+            return unsafe { self.move_small(block, old, new, size) };
         }
         // SAFETY: the caller's promise.
-        if align <= PAGE && unsafe { self.has_pages_for(block, size) } {
+        unsafe { self.resize_pages(block, size, align) }
+    }
+
+    /// Resizing, unless the block is small before and after.
+    ///
+    /// # Safety
+    /// As [`Heap::free`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn resize_pages(&self, block: NonNull<u8>, size: usize, align: usize) -> *mut u8 {
+        // SAFETY: the caller's promise.
+        if align <= PAGE && !self.gate.is_shut() && unsafe { self.has_pages_for(block, size) } {
             return block.as_ptr();
         }
         self.resize_slow(block, size, align)
@@ -71,22 +85,65 @@ impl State {
         }
     }
 
-    /// Moves a small block from class `old` to class `new`, if those differ.
-    #[inline]
-    fn resize_small(&self, block: NonNull<u8>, old: usize, new: usize, size: usize) -> *mut u8 {
-        if old == new {
-            return block.as_ptr();
+    /// Moves a small block from the class of code `old` to that of `new`. The gate is open.
+    ///
+    /// # Safety
+    /// It is a live block of that class, and `old` is a code.
+    #[inline(never)]
+    unsafe fn move_small(&self, block: NonNull<u8>, old: usize, new: Slot, size: usize) -> *mut u8 {
+        // SAFETY: a slot holds a code.
+        let moved = unsafe { self.bin(new.code.into()) }.list.pop();
+        // SAFETY: the caller's promise.
+        let bytes = unsafe { self.bin(old) }.size.min(new.size.into());
+        if moved.is_null() || bytes > FEW {
+            // SAFETY: the caller's promise.
+            return unsafe { self.move_small_slow(block, old, new, (moved, size)) };
         }
-        let moved = match self.take_small(new, size) {
-            block if block.is_null() => return block,
-            block => block,
-        };
-        let (old_size, new_size) = (size_of_class(old), size_of_class(new));
         // SAFETY: both blocks have that many bytes; the new one overlaps nothing alive.
-        unsafe { copy_words(block.as_ptr(), moved, old_size.min(new_size)) };
-        self.bins[old].push(block.as_ptr());
-        self.change_usage(old_size, new_size);
+        unsafe { copy_few(block.as_ptr(), moved, bytes) };
+        // SAFETY: the caller's promise.
+        unsafe { self.moved_small(block, old, new) };
         moved
+    }
+
+    /// As [`move_small`](Self::move_small), to `moved`, or to where there is no free block yet if that is null; any size.
+    ///
+    /// # Safety
+    /// As there.
+    #[cold]
+    #[inline(never)]
+    unsafe fn move_small_slow(
+        &self,
+        block: NonNull<u8>,
+        old: usize,
+        new: Slot,
+        (mut moved, size): (*mut u8, usize),
+    ) -> *mut u8 {
+        if moved.is_null() {
+            moved = self.take_small(usize::from(new.code) / 2, size);
+        }
+        if moved.is_null() {
+            return moved;
+        }
+        // SAFETY: the caller's promise.
+        let bytes = unsafe { self.bin(old) }.size.min(new.size.into());
+        // SAFETY: both blocks have that many bytes; the new one overlaps nothing alive.
+        unsafe { ptr::copy_nonoverlapping(block.as_ptr(), moved, bytes) };
+        // SAFETY: the caller's promise.
+        unsafe { self.moved_small(block, old, new) };
+        moved
+    }
+
+    /// Frees the block that was moved from the class of code `old` to that of `new`.
+    ///
+    /// # Safety
+    /// As [`move_small`](Self::move_small).
+    #[inline(always)]
+    unsafe fn moved_small(&self, block: NonNull<u8>, old: usize, new: Slot) {
+        // SAFETY: the caller says it is a code.
+        let bin = unsafe { self.bin(old) };
+        bin.list.push(block.as_ptr());
+        self.change_usage(bin.size, new.size.into());
     }
 
     /// Resizing in all its cases.
@@ -127,11 +184,6 @@ impl State {
                 if !resized.is_null() {
                     return resized;
                 }
-                let old = self.huge_size(segment);
-                // A storage that cannot cut: the block stays as long as it is not mostly empty.
-                if rounded <= old && rounded > old / 2 {
-                    return block.as_ptr();
-                }
             }
             _ => {}
         }
@@ -152,15 +204,20 @@ impl State {
     fn copy_resized(&self, block: NonNull<u8>, place: Place, size: usize, align: usize) -> *mut u8 {
         // That both are alive for a moment is our doing, not the program's: the peak ignores it.
         let peak = self.peak.get();
-        let new = self.allocate_aligned(size, align);
+        let old = self.size_of_place(place);
+        let new = if size > old && !self.geometry.fits(size.div_ceil(PAGE), align.max(PAGE)) {
+            // What has grown out of its place will grow again.
+            self.allocate_huge(size, align.max(PAGE), true).0
+        } else {
+            self.allocate_aligned(size, align)
+        };
         if new.is_null() {
             return new;
         }
-        let bytes = self.size_of_place(place).min(size);
+        let bytes = old.min(size);
         // SAFETY: both blocks have that many bytes; the new one overlaps nothing alive.
         unsafe { ptr::copy_nonoverlapping(block.as_ptr(), new, bytes) };
-        // SAFETY: the caller gave the block up, and `place` says that it is one.
-        let freed = unsafe { self.free(block) };
+        let freed = self.free_slow(block);
         debug_assert!(freed.is_ok());
         let after = self.usage();
         self.peak.set(peak.max(after));
@@ -169,24 +226,40 @@ impl State {
     }
 }
 
+/// What `allocate_aligned` makes of a size, if that is anything.
+#[inline(always)]
+fn rounded(size: usize, align: usize) -> Option<usize> {
+    if align <= MIN_ALIGN {
+        Some(size)
+    } else {
+        round_up(size.max(1), align)
+    }
+}
+
+/// Up to so many bytes a loop beats a call.
+const FEW: usize = 256;
+
 /// Copies `bytes` bytes, a multiple of 8, between blocks that do not overlap.
 ///
 /// # Safety
 /// Both are that long and aligned to 8.
 #[inline(always)]
-unsafe fn copy_words(from: *const u8, to: *mut u8, bytes: usize) {
-    if bytes > 128 {
-        // SAFETY: the caller's promise.
-        return unsafe { ptr::copy_nonoverlapping(from, to, bytes) };
+unsafe fn copy_few(from: *const u8, to: *mut u8, bytes: usize) {
+    // Blocks hold anything, also what was never written.
+    type Words = MaybeUninit<[u64; 2]>;
+    let mut offset = bytes % size_of::<Words>();
+    if offset != 0 {
+        // SAFETY: the caller's promise: there is a first word.
+        let word = unsafe { from.cast::<MaybeUninit<u64>>().read() };
+        // SAFETY: as above.
+        unsafe { to.cast::<MaybeUninit<u64>>().write(word) };
     }
-    // A call costs more than a few words. Blocks hold anything, also what was never written.
-    let (from, to) = (
-        from.cast::<MaybeUninit<u64>>(),
-        to.cast::<MaybeUninit<u64>>(),
-    );
-    for word in 0..bytes / 8 {
-        // SAFETY: the caller's promise.
-        unsafe { to.add(word).write(from.add(word).read()) };
+    while offset < bytes {
+        // SAFETY: the caller's promise: what is left is a multiple of two words.
+        let words = unsafe { from.add(offset).cast::<Words>().read() };
+        // SAFETY: as above.
+        unsafe { to.add(offset).cast::<Words>().write(words) };
+        offset += size_of::<Words>();
     }
 }
 

@@ -64,6 +64,7 @@ impl FreeRuns {
     }
 
     /// Enters the run that begins at `first` and has `pages` pages.
+    #[inline]
     pub fn insert(&self, geometry: &Geometry, first: Page, pages: usize) {
         let info = first.info(geometry);
         info.length.set(pages as u32);
@@ -88,7 +89,12 @@ impl FreeRuns {
     /// Takes out the run that begins at `first`.
     pub fn remove(&self, geometry: &Geometry, first: Page) {
         let info = first.info(geometry);
-        let list = list_of(info.length.get() as usize);
+        self.unlist(info, list_of(info.length.get() as usize));
+    }
+
+    /// Takes out of list `list` what is on it.
+    #[inline]
+    fn unlist(&self, info: &PageInfo, list: usize) {
         let (next, previous) = (info.next.get(), info.previous.get());
         if let Some(next) = info_at(next) {
             next.previous.set(previous);
@@ -105,7 +111,42 @@ impl FreeRuns {
         }
     }
 
+    /// Takes `pages` pages off the beginning of the run of `length` pages that begins at `first`.
+    #[inline]
+    pub fn cut(&self, geometry: &Geometry, first: Page, length: usize, pages: usize) {
+        let info = first.info(geometry);
+        let left = length - pages;
+        let list = list_of(length);
+        if left == 0 || list_of(left) != list {
+            self.unlist(info, list);
+            if left > 0 {
+                self.insert(geometry, first.plus(pages), left);
+            }
+            return;
+        }
+        // What is left takes its place in the list.
+        let rest = first.plus(pages).info(geometry);
+        let (next, previous) = (info.next.get(), info.previous.get());
+        rest.next.set(next);
+        rest.previous.set(previous);
+        rest.length.set(left as u32);
+        first
+            .plus(length - 1)
+            .info(geometry)
+            .length
+            .set(left as u32);
+        let pointer = ptr::from_ref(rest).cast_mut();
+        if let Some(next) = info_at(next) {
+            next.previous.set(pointer);
+        }
+        match info_at(previous) {
+            Some(previous) => previous.next.set(pointer),
+            None => self.lists[list].set(pointer),
+        }
+    }
+
     /// A run of at least `pages` pages; it stays entered. With `thorough`, one is found if there is any.
+    #[inline]
     pub fn find(&self, geometry: &Geometry, pages: usize, thorough: bool) -> Option<Page> {
         if pages > EXACT {
             let mut run = self.lists.get(list_of(pages))?.get();

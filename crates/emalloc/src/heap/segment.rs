@@ -17,7 +17,7 @@
 //! the block: no block ever begins where its own header does.
 
 use core::cell::Cell;
-use core::mem::{align_of, size_of};
+use core::mem::{align_of, offset_of, size_of};
 use core::ptr::{self, NonNull};
 
 use super::index::Index;
@@ -76,6 +76,8 @@ pub(super) struct Header {
     pub header_pages: Cell<u32>,
     /// Pages no run holds.
     pub free_pages: Cell<u32>,
+    /// Huge: bytes of the block, which may be less than the grant has room for.
+    pub block: Cell<usize>,
     /// The heap that owns this segment. Last, so that it is near the map, which is read with it.
     pub owner: Cell<*const State>,
 }
@@ -238,6 +240,7 @@ impl Segment {
             kind: Cell::new(kind),
             header_pages: Cell::new(0),
             free_pages: Cell::new(0),
+            block: Cell::new(0),
             owner: Cell::new(owner),
         };
         // SAFETY: there is room for a header, aligned because segment sizes are.
@@ -251,6 +254,14 @@ impl Segment {
     pub fn header<'a>(self) -> &'a Header {
         // SAFETY: the header is alive as long as the segment is (see the type); all of it is cells.
         unsafe { self.0.as_ref() }
+    }
+
+    /// Whose it is. This alone is also asked of the fast paths' nowhere (see `gate`), which is no whole header.
+    #[inline(always)]
+    pub fn owner(self) -> *const State {
+        let owner = self.byte(offset_of!(Header, owner)).cast::<*const State>();
+        // SAFETY: a header is alive there, or a state, which is as well aligned and longer.
+        unsafe { owner.read() }
     }
 
     #[inline(always)]
@@ -279,7 +290,18 @@ impl Segment {
 
     /// Sets the map for `count` pages from `index` on.
     pub fn fill(self, index: usize, count: usize, value: u8) {
-        self.fill_grains(index * PAGE_GRAINS, count * PAGE_GRAINS, value);
+        if count == 1 {
+            // Most runs have one page, for which a call would cost more than the word.
+            let word = u64::from_ne_bytes([value; PAGE_GRAINS]);
+            // SAFETY: callers stay within the pages of the segment and one more; the map has that room.
+            unsafe {
+                self.byte(MAP + index * PAGE_GRAINS)
+                    .cast::<u64>()
+                    .write(word)
+            }
+        } else {
+            self.fill_grains(index * PAGE_GRAINS, count * PAGE_GRAINS, value);
+        }
     }
 
     /// Sets the map for `count` grains from `grain` on.

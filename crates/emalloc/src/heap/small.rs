@@ -2,18 +2,19 @@
 //! runs, a few at a time, so that memory is not touched before it is needed.
 //! Called by `allocate`, `free`, `resize`.
 
+use core::cell::Cell;
 use core::ptr;
 
 use super::collect::Run;
 use super::segment::{Page, Segment, code_in_map};
-use super::state::{Bin, FreeBlock, State};
+use super::state::{FreeBlock, List, State};
 use crate::layout::PAGE;
-use crate::size_class::{blocks_of_class, grains_of_short_run, pages_of_class, size_of_class};
+use crate::size_class::{bytes_of_class, grains_of_short_run, pages_of_class, size_of_class};
 
 /// The first run of pages of a class begins with a batch of this many blocks.
 const FIRST_BATCH: usize = 8;
 
-impl Bin {
+impl List {
     /// Puts a block on the list.
     #[inline(always)]
     pub fn push(&self, block: *mut u8) {
@@ -24,9 +25,34 @@ impl Bin {
         self.head.set(node);
     }
 
+    /// Puts on the list what follows the block of `size` bytes at `first`, as far as `bytes` from there go, so that it
+    /// is handed out by rising address. Answers the bytes of all these blocks, the first one included.
+    #[inline(always)]
+    fn link(&self, first: *mut u8, size: usize, bytes: usize) -> usize {
+        let write = |block: *mut u8, next: *mut FreeBlock| {
+            let next = Cell::new(next);
+            // SAFETY: the block is not in use, and it has room and alignment for a node.
+            unsafe { block.cast::<FreeBlock>().write(FreeBlock { next }) };
+        };
+        let mut block = first.wrapping_add(size);
+        if 2 * size <= bytes {
+            let rest = self.head.replace(block.cast());
+            // The last place where a block can begin that has another one behind it.
+            let end = first.wrapping_add(bytes - 2 * size);
+            while block <= end {
+                let next = block.wrapping_add(size);
+                write(block, next.cast());
+                block = next;
+            }
+            write(block, rest);
+            block = block.wrapping_add(size);
+        }
+        block.addr() - first.addr()
+    }
+
     /// Takes the block last put on the list; null if there is none.
     #[inline(always)]
-    fn pop(&self) -> *mut u8 {
+    pub fn pop(&self) -> *mut u8 {
         let block = self.head.get();
         // SAFETY: a list holds null or a free block.
         if let Some(head) = unsafe { block.as_ref() } {
@@ -51,18 +77,13 @@ impl State {
     }
 
     /// A block of `class` that is counted nowhere yet. Null after `refuse`.
-    #[inline]
+    #[cold]
+    #[inline(never)]
     pub fn take_small(&self, class: usize, requested: usize) -> *mut u8 {
-        let block = self.bins[class].pop();
+        let block = self.list(class).pop();
         if !block.is_null() {
             return block;
         }
-        self.carve_or_add_run(class, requested)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn carve_or_add_run(&self, class: usize, requested: usize) -> *mut u8 {
         if self.fresh[class].bytes.get() == 0 && !self.add_run(class, requested) {
             return ptr::null_mut();
         }
@@ -80,7 +101,7 @@ impl State {
         // A handler that was told of the soft limit may have used the heap and got a run meanwhile.
         while self.fresh[class].bytes.get() > 0 {
             let block = self.carve(class);
-            self.bins[class].push(block);
+            self.list(class).push(block);
         }
         let bytes = run.blocks(class) * size_of_class(class);
         let start = run.segment.byte(run.start() - run.segment.address());
@@ -108,19 +129,16 @@ impl State {
         // As much again as the run has given so far, up to the end of the page: a heap that needs few
         // blocks is spared the rest, one that needs many is soon served by the page. (A short run counts as the
         // end of a whole one, and is carved at once.)
-        let given = blocks_of_class(class) * size - bytes;
+        let given = bytes_of_class(class) - bytes;
         let most = match self.run_counts[class].get() {
             1 | 2 => given.max(FIRST_BATCH * size),
             _ => PAGE,
         };
         let to_page_end = PAGE - block.addr() % PAGE;
-        let batch = (to_page_end.min(most) / size).max(1).min(bytes / size);
-        for number in (1..batch).rev() {
-            // Last first, so that they are handed out by rising address.
-            self.bins[class].push(block.wrapping_add(number * size));
-        }
-        fresh.next.set(block.wrapping_add(batch * size));
-        fresh.bytes.set(bytes - batch * size);
+        let batch = to_page_end.min(most).min(bytes);
+        let taken = self.list(class).link(block, size, batch);
+        fresh.next.set(block.wrapping_add(taken));
+        fresh.bytes.set(bytes - taken);
         block
     }
 

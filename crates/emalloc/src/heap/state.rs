@@ -3,9 +3,11 @@
 //! sibling files each implement one part of it.
 
 use core::cell::Cell;
+use core::hint;
 use core::ptr::{self, NonNull};
 
 use super::error::AllocError;
+use super::gate::Gate;
 use super::handler::Handler;
 use super::index::Index;
 use super::nursery::Nursery;
@@ -20,11 +22,29 @@ pub(super) struct FreeBlock {
     pub next: Cell<*mut FreeBlock>,
 }
 
+/// Free blocks of one class.
+#[repr(transparent)]
+pub(super) struct List {
+    /// The block last put on it; null if there is none.
+    pub head: Cell<*mut FreeBlock>,
+}
+
+impl List {
+    pub const fn new() -> Self {
+        Self {
+            head: Cell::new(ptr::null_mut()),
+        }
+    }
+}
+
+/// Free blocks by class.
+pub(super) type Lists = [List; CLASSES];
+
 /// What the fast paths know of a class.
 #[repr(C)]
 pub(super) struct Bin {
-    /// Its free blocks.
-    pub head: Cell<*mut FreeBlock>,
+    /// Its free blocks. Empty in checked mode and during a walk, so that all requests take the slow path.
+    pub list: List,
     /// Bytes of each.
     pub size: usize,
 }
@@ -49,15 +69,14 @@ pub(super) enum SoftLimit {
 }
 
 /// Everything a heap knows.
-#[repr(C)]
+#[repr(C, align(16))]
 pub(super) struct State {
     pub bins: [Bin; CLASSES],
     /// The most bytes that were in blocks, and how far below that the usage is now: counting a block
     /// changes one number, and both figures are exact.
     pub peak: Cell<usize>,
     pub below_peak: Cell<usize>,
-    /// Requests below this size may take the fast path: one beyond `SMALL_MAX`, or 0 in checked mode or while walking.
-    pub fast_end: Cell<usize>,
+    pub gate: Gate,
     pub geometry: Geometry,
 
     pub fresh: [Fresh; CLASSES],
@@ -74,8 +93,8 @@ pub(super) struct State {
     pub page_segments: Cell<usize>,
     pub empty_segments: Cell<usize>,
     pub huge_segments: Cell<usize>,
-    /// The most segments cut into pages that were not empty since the last reset, and how many are worth keeping.
-    pub used_peak: Cell<usize>,
+    /// The most bytes held in what was not empty since the last reset, and how much recent requests have needed.
+    pub need: Cell<usize>,
     pub keep: Cell<usize>,
     pub retain: super::Retain,
     /// A reset after more than this was held trims the storage; 0: never.
@@ -94,6 +113,8 @@ pub(super) struct State {
     /// Why the last request was refused.
     pub refusal: Cell<Option<AllocError>>,
 
+    /// Checked mode: free blocks by class, out of the fast path's sight. They lie behind the state.
+    pub hidden: Option<NonNull<Lists>>,
     pub capabilities: Capabilities,
     pub storage: NonNull<dyn Storage>,
     pub handler: NonNull<dyn Handler>,
@@ -112,6 +133,29 @@ impl State {
         unsafe { self.handler.as_ref() }
     }
 
+    /// The free blocks of `class`, wherever they are listed.
+    pub fn list(&self, class: usize) -> &List {
+        match self.hidden {
+            // SAFETY: they lie in the first segment, beside this state, as long as the state does.
+            Some(lists) => unsafe { &lists.as_ref()[class] },
+            None => &self.bins[class].list,
+        }
+    }
+
+    /// Whether the fast paths are to stay shut.
+    pub fn shuts(&self) -> bool {
+        self.geometry.checked() || self.walking.get()
+    }
+
+    /// Opens or shuts the fast paths, as the modes say.
+    pub fn set_gate(&self) {
+        if self.shuts() {
+            self.gate.shut(self);
+        } else {
+            self.gate.open(self.geometry.segment_size);
+        }
+    }
+
     /// The bin of the class whose code this is.
     ///
     /// # Safety
@@ -125,20 +169,29 @@ impl State {
 
     /// Bytes in blocks, as rounded to classes, pages and grants.
     pub fn usage(&self) -> usize {
-        self.peak.get() - self.below_peak.get()
+        self.peak.get().wrapping_sub(self.below_peak.get())
     }
 
     /// Counts `bytes` more in blocks.
     #[inline(always)]
     pub fn add_usage(&self, bytes: usize) {
         // Below the peak, which is nearly always, this is one subtraction and a test of its carry.
-        match self.below_peak.get().checked_sub(bytes) {
-            Some(below) => self.below_peak.set(below),
-            None => {
-                self.peak.set(self.usage() + bytes);
-                self.below_peak.set(0);
-            }
+        let (below, passed) = self.below_peak.get().overflowing_sub(bytes);
+        self.below_peak.set(below);
+        if passed {
+            self.raise_peak();
         }
+    }
+
+    /// Raises the peak to the usage, which made `below_peak` negative. A few instructions, so no call.
+    #[inline(always)]
+    fn raise_peak(&self) {
+        hint::cold_path();
+        // Volatile, so that the number is read again: kept at hand, it costs the usual path two instructions.
+        // SAFETY: it is a field of ours.
+        let below = unsafe { self.below_peak.as_ptr().read_volatile() };
+        self.peak.set(self.peak.get().wrapping_sub(below));
+        self.below_peak.set(0);
     }
 
     /// Counts `bytes` less.
@@ -150,10 +203,10 @@ impl State {
     /// Counts a block that became `new` instead of `old` bytes.
     #[inline(always)]
     pub fn change_usage(&self, old: usize, new: usize) {
-        if new > old {
-            self.add_usage(new - old);
-        } else {
-            self.sub_usage(old - new);
+        let (below, passed) = (self.below_peak.get() + old).overflowing_sub(new);
+        self.below_peak.set(below);
+        if passed {
+            self.raise_peak();
         }
     }
 

@@ -8,7 +8,7 @@ use super::free::page_use;
 use super::segment::{Kind, class_in};
 use super::state::State;
 use crate::layout::PAGE;
-use crate::size_class::{MAX_RUN, SMALL_MAX, size_of_class};
+use crate::size_class::{MAX_RUN, size_of_class};
 
 /// One thing met on a walk. After a segment come its runs, after a run of blocks its live blocks,
 /// all by rising address.
@@ -131,7 +131,7 @@ impl<'a> Walking<'a> {
         if state.walking.replace(true) {
             return None;
         }
-        state.fast_end.set(0);
+        state.set_gate();
         state.sort_lists();
         Some(Self(state))
     }
@@ -141,11 +141,7 @@ impl Drop for Walking<'_> {
     fn drop(&mut self) {
         self.0.unsort_lists();
         self.0.walking.set(false);
-        self.0.fast_end.set(if self.0.geometry.checked() {
-            0
-        } else {
-            SMALL_MAX + 1
-        });
+        self.0.set_gate();
     }
 }
 
@@ -213,15 +209,20 @@ mod tests {
 
     // From outside it could only be seen by the time that requests take.
     #[test]
-    fn the_fast_path_is_shut_during_a_walk_and_open_afterwards() {
-        for (checked, open) in [(false, SMALL_MAX + 1), (true, 0)] {
+    fn the_fast_paths_are_shut_during_a_walk_and_open_afterwards() {
+        for checked in [false, true] {
             let heap = Heap::builder().checked(checked).build().unwrap();
-            let fast_end = || heap.state().fast_end.get();
-            assert_eq!(fast_end(), open);
-            heap.walk(&mut |_| assert_eq!(fast_end(), 0));
-            assert_eq!(fast_end(), open);
+            let blocks = [heap.allocate(24), heap.allocate(24)];
+            // SAFETY: alive, and used no more.
+            unsafe { heap.free(blocks[0]) };
+            let bins = &heap.state().bins;
+            let lists = || bins.iter().any(|bin| !bin.list.head.get().is_null());
+            let is_shut = || heap.state().gate.is_shut();
+            assert_eq!((is_shut(), lists()), (checked, !checked));
+            heap.walk(&mut |_| assert_eq!((is_shut(), lists()), (true, false)));
+            assert_eq!((is_shut(), lists()), (checked, !checked));
             assert!(heap.check().is_ok());
-            assert_eq!(fast_end(), open);
+            assert_eq!((is_shut(), lists()), (checked, !checked));
         }
     }
 }

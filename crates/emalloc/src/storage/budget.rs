@@ -239,6 +239,10 @@ unsafe impl<S: Storage> Storage for Budget<S> {
         unsafe { self.inner.discard(start, size) }
     }
 
+    fn request_ended(&self) {
+        self.inner.request_ended();
+    }
+
     fn trim(&self) -> usize {
         self.inner.trim()
     }

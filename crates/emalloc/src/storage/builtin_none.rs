@@ -2,7 +2,7 @@
 //! nothing to give there, so that the registry has a default to name. Used by the registry.
 
 use super::registry::{AnyStorage, Entry};
-use super::{MALLOC, Malloc, Storage};
+use super::{MALLOC, Malloc, Storage, StorageError};
 
 /// A storage that comes with the library.
 #[derive(Debug)]
@@ -17,6 +17,13 @@ impl BuiltIn {
         let Self::Malloc(storage) = self;
         storage
     }
+}
+
+/// What heaps have that name no storage.
+pub type DefaultStorage = Malloc;
+
+pub(super) fn default_storage() -> Result<DefaultStorage, StorageError> {
+    Ok(MALLOC)
 }
 
 pub(super) static BUILT_IN: [Entry; 1] = [Entry {

@@ -1,7 +1,9 @@
 //! The storages that come with the library on Unix, in the original's order. Used by the registry.
 
 use super::registry::{AnyStorage, Entry};
-use super::{MALLOC, MMAP_ANON, Malloc, MmapAnon, MmapZero, Storage};
+use super::{
+    Cached, MALLOC, MMAP_ANON, Malloc, MmapAnon, MmapZero, Regions, Storage, StorageError,
+};
 
 /// A storage that comes with the library.
 #[derive(Debug)]
@@ -23,6 +25,15 @@ impl BuiltIn {
             Self::MmapZero(storage) => storage,
         }
     }
+}
+
+/// What heaps have that name no storage: `malloc`, with one store of warm segments for the whole process.
+pub type DefaultStorage = &'static Cached<Regions<Malloc>>;
+
+static DEFAULT: Cached<Regions<Malloc>> = Cached::new(Regions::new(MALLOC)).named("malloc");
+
+pub(super) fn default_storage() -> Result<DefaultStorage, StorageError> {
+    Ok(&DEFAULT)
 }
 
 pub(super) static BUILT_IN: [Entry; 3] = [

@@ -1,7 +1,7 @@
 //! The storages that come with the library on Windows, in the original's order. Used by the registry.
 
 use super::registry::{AnyStorage, Entry};
-use super::{MALLOC, Malloc, Storage, Win32};
+use super::{MALLOC, Malloc, Storage, StorageError, Win32};
 
 /// A storage that comes with the library.
 #[derive(Debug)]
@@ -20,6 +20,13 @@ impl BuiltIn {
             Self::Malloc(storage) => storage,
         }
     }
+}
+
+/// What heaps have that name no storage: a private heap for each.
+pub type DefaultStorage = Win32;
+
+pub(super) fn default_storage() -> Result<DefaultStorage, StorageError> {
+    Win32::new()
 }
 
 pub(super) static BUILT_IN: [Entry; 2] = [

@@ -134,7 +134,11 @@ unsafe impl<S: Storage> Storage for Counting<S> {
     }
 
     fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
+        Capabilities {
+            // Grants are counted as they were made.
+            divisible: false,
+            ..self.inner.capabilities()
+        }
     }
 
     fn allocate(&self, size: usize, align: usize) -> Result<Grant, StorageError> {
@@ -184,6 +188,10 @@ unsafe impl<S: Storage> Storage for Counting<S> {
             one_more(&self.discarded);
         }
         given
+    }
+
+    fn request_ended(&self) {
+        self.inner.request_ended();
     }
 
     fn trim(&self) -> usize {

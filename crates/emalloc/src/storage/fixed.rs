@@ -1,13 +1,12 @@
 //! The storage `fixed`: segments inside one buffer that the caller gives. Works without `std`
 //! and without a system. First fit from the low end; a free merges with its neighbours.
 
-use super::free_runs::{FreeRuns, GRAIN, Run};
-use super::try_cell::{FEW, MANY, TryCell};
+use super::free_runs::{FreeRuns, GRAIN};
+use super::shared_runs::SharedRuns;
 use super::{Capabilities, Grant, Storage, StorageError};
 use crate::sys;
 use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicPtr, Ordering};
 
 /// The alignment that [`Fixed::with_capacity`] gives its buffer at most, in bytes.
 const OWN_ALIGN: usize = 2 << 20;
@@ -45,9 +44,7 @@ pub struct Fixed {
     /// The first usable byte, with the right to reach the whole buffer.
     base: NonNull<u8>,
     len: usize,
-    runs: TryCell<FreeRuns>,
-    /// Freed while somebody else was inside; whoever comes next takes them in.
-    waiting: AtomicPtr<Run>,
+    runs: SharedRuns,
     /// What `with_capacity` has to give back; null for a buffer of the caller's.
     own: *mut u8,
 }
@@ -82,8 +79,7 @@ impl Fixed {
         Self {
             base: NonNull::new(base).unwrap_or(start),
             len,
-            runs: TryCell::new(runs),
-            waiting: AtomicPtr::new(ptr::null_mut()),
+            runs: SharedRuns::new(runs),
             own: ptr::null_mut(),
         }
     }
@@ -107,52 +103,14 @@ impl Fixed {
         Ok(fixed)
     }
 
+    /// The same place by a pointer that may reach the whole buffer.
+    fn reaching(&self, start: NonNull<u8>) -> *mut u8 {
+        self.base.as_ptr().with_addr(start.as_ptr().addr())
+    }
+
     /// The usable bytes of the buffer, granted and free together.
     pub const fn capacity(&self) -> usize {
         self.len
-    }
-
-    /// Has `act` done with the free runs, all earlier frees taken in; `None` if others were
-    /// inside at each of `looks` looks.
-    fn with_runs<T>(&self, looks: u32, act: impl FnOnce(&mut FreeRuns) -> T) -> Option<T> {
-        let mut runs = self.runs.try_enter(looks)?;
-        let mut waiting = self.waiting.swap(ptr::null_mut(), Ordering::Acquire);
-        while !waiting.is_null() {
-            // SAFETY: written by `put_back`, and ours alone since the swap.
-            let run = unsafe { waiting.read() };
-            // SAFETY: freed memory of this buffer.
-            unsafe { runs.insert(waiting.cast(), run.size) };
-            waiting = run.next;
-        }
-        Some(act(&mut runs))
-    }
-
-    /// Takes memory back without ever waiting.
-    ///
-    /// # Safety
-    /// The bytes are granted, multiples of the grain, and used no more.
-    unsafe fn put_back(&self, start: NonNull<u8>, size: usize) {
-        let start = self.base.as_ptr().with_addr(start.as_ptr().addr());
-        // SAFETY: the caller's bytes, by a pointer that may reach the whole buffer.
-        let done = self.with_runs(FEW, |runs| unsafe { runs.insert(start, size) });
-        if done.is_some() {
-            return;
-        }
-        let run: *mut Run = start.cast();
-        let mut next = self.waiting.load(Ordering::Relaxed);
-        loop {
-            // SAFETY: the caller's bytes, aligned and large enough by the grain.
-            unsafe { run.write(Run { size, next }) };
-            match self.waiting.compare_exchange_weak(
-                next,
-                run,
-                Ordering::Release,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return,
-                Err(now) => next = now,
-            }
-        }
     }
 }
 
@@ -176,6 +134,7 @@ unsafe impl Storage for Fixed {
         Capabilities {
             grow_in_place: true,
             shrink_in_place: true,
+            divisible: true,
             ..Capabilities::basic(GRAIN)
         }
     }
@@ -184,8 +143,7 @@ unsafe impl Storage for Fixed {
         if size == 0 || !size.is_multiple_of(GRAIN) || !align.is_power_of_two() {
             return Err(StorageError::Unsupported);
         }
-        let start = self.with_runs(MANY, |runs| runs.take(size, align));
-        match start.and_then(NonNull::new) {
+        match NonNull::new(self.runs.take(size, align)) {
             Some(start) => Ok(Grant {
                 start,
                 zeroed: false,
@@ -196,7 +154,7 @@ unsafe impl Storage for Fixed {
 
     unsafe fn free(&self, start: NonNull<u8>, size: usize, _align: usize) {
         // SAFETY: a whole grant, as the caller vouches.
-        unsafe { self.put_back(start, size) }
+        unsafe { self.runs.put_back(self.reaching(start), size) }
     }
 
     unsafe fn resize(
@@ -213,13 +171,14 @@ unsafe impl Storage for Fixed {
             // SAFETY: the new end lies inside the grant.
             let tail = unsafe { start.add(new) };
             // SAFETY: what is cut off the caller uses no more.
-            unsafe { self.put_back(tail, old - new) };
+            unsafe { self.runs.put_back(self.reaching(tail), old - new) };
             return Ok(());
         }
         let end = start.as_ptr().wrapping_add(old);
-        match self.with_runs(MANY, |runs| new == old || runs.take_at(end, new - old)) {
-            Some(true) => Ok(()),
-            _ => Err(StorageError::Unsupported),
+        if new == old || self.runs.take_at(end, new - old) {
+            Ok(())
+        } else {
+            Err(StorageError::Unsupported)
         }
     }
 }
@@ -234,7 +193,7 @@ mod tests {
         let first = storage.allocate(GRAIN, GRAIN).unwrap();
         let second = storage.allocate(3 * GRAIN, GRAIN).unwrap();
         {
-            let _inside = storage.runs.try_enter(1).unwrap();
+            let _inside = storage.runs.enter_for_test().unwrap();
             // SAFETY: granted above.
             unsafe { storage.free(first.start, GRAIN, GRAIN) };
             // SAFETY: granted above; what is cut off is used no more.

@@ -51,6 +51,10 @@ macro_rules! forward_storage {
             unsafe { $target.discard(start, size) }
         }
 
+        fn request_ended(&$self) {
+            $target.request_ended();
+        }
+
         fn trim(&$self) -> usize {
             $target.trim()
         }

@@ -1,24 +1,47 @@
-//! What `cached` keeps: freed memory in a list whose nodes are its own first bytes, the last
-//! freed in front. Also how much of it to let go, and when. Used by `cached.rs` only.
+//! What `cached` keeps: freed memory as a table of pieces, the last freed at its end. Owns how a piece is
+//! found, cut and joined, and which ones go first. Used by `cached.rs` only.
 
 use core::ptr::{self, NonNull};
 
-/// Entries that a search looks at before it gives up.
-const SEARCH: usize = 32;
+use crate::layout::round_up;
 
-/// The first bytes of a kept piece.
-pub(super) struct Node {
-    pub(super) next: *mut Node,
-    prev: *mut Node,
+/// The most pieces that are kept.
+const MOST: usize = 512;
+
+/// The least bytes that are worth a place in the table.
+const LEAST: usize = 4 << 10;
+
+/// Freed memory. It goes back with the size and the alignment it has here.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Piece {
+    pub(super) start: *mut u8,
     pub(super) size: usize,
-    /// The alignment it was granted with; it goes back with the same.
     pub(super) align: usize,
 }
 
-impl Node {
-    /// Whether a piece has room for a node.
-    pub(super) fn fits(start: NonNull<u8>, size: usize) -> bool {
-        size >= size_of::<Self>() && start.cast::<Self>().is_aligned()
+impl Piece {
+    const NONE: Self = Self {
+        start: ptr::null_mut(),
+        size: 0,
+        align: 0,
+    };
+
+    /// Its first byte; `None` if there is no piece.
+    pub(super) fn start(self) -> Option<NonNull<u8>> {
+        NonNull::new(self.start)
+    }
+
+    fn end(self) -> usize {
+        self.start.addr() + self.size
+    }
+
+    /// The part of it from `offset` on. Where joined grants border, only exposed provenance leads across.
+    fn part(self, offset: usize, size: usize) -> Self {
+        Self {
+            start: ptr::with_exposed_provenance_mut(self.start.addr() + offset),
+            size,
+            align: self.align,
+        }
     }
 }
 
@@ -27,38 +50,34 @@ impl Node {
 pub(super) struct Wanted {
     pub(super) size: usize,
     pub(super) align: usize,
-    /// A piece that is up to a quarter larger is welcome, as it can be cut.
-    pub(super) may_cut: bool,
 }
 
-impl Wanted {
-    const fn is_near(self, size: usize) -> bool {
-        self.may_cut && size > self.size && size - self.size <= self.size / 4
-    }
+/// How the storage inside lets its grants be treated.
+#[derive(Clone, Copy)]
+pub(super) struct Ways {
+    /// In any parts, and joined with their neighbours.
+    pub(super) divisible: bool,
+    /// Cut at the end by a resize.
+    pub(super) cut: bool,
 }
 
-/// The list. Every node in it is this list's alone to read and write.
+/// The table.
 #[derive(Debug)]
 pub(super) struct Kept {
-    head: *mut Node,
-    tail: *mut Node,
+    pieces: [Piece; MOST],
+    count: usize,
     bytes: usize,
-    /// The fewest bytes there were since the last decay: that much nobody needed.
-    low: usize,
-    decayed: u64,
 }
 
-// SAFETY: the nodes belong to the list and go where it goes.
+// SAFETY: what the pieces lead to belongs to the table and goes where it goes.
 unsafe impl Send for Kept {}
 
 impl Kept {
     pub(super) const fn new() -> Self {
         Self {
-            head: ptr::null_mut(),
-            tail: ptr::null_mut(),
+            pieces: [Piece::NONE; MOST],
+            count: 0,
             bytes: 0,
-            low: 0,
-            decayed: 0,
         }
     }
 
@@ -66,115 +85,139 @@ impl Kept {
         self.bytes
     }
 
-    /// Puts a piece in front.
-    ///
-    /// # Safety
-    /// A whole grant with the size and alignment it is to be freed with, nobody's, with room for a node.
-    pub(super) unsafe fn put(&mut self, start: NonNull<u8>, size: usize, align: usize) {
-        let node: *mut Node = start.as_ptr().cast();
-        let described = Node {
-            next: self.head,
-            prev: ptr::null_mut(),
-            size,
-            align,
+    fn pieces(&self) -> &[Piece] {
+        self.pieces.get(..self.count).unwrap_or_default()
+    }
+
+    /// Adds a piece, joined with its neighbours if it may be. Says whether there was a place for it.
+    pub(super) fn put(&mut self, mut piece: Piece, ways: Ways) -> bool {
+        if piece.size < LEAST {
+            return false;
+        }
+        let _ = piece.start.expose_provenance();
+        if ways.divisible {
+            if let Some(before) = self.position(|other| other.end() == piece.start.addr()) {
+                let other = self.remove(before);
+                piece = other.part(0, other.size + piece.size);
+            }
+            if let Some(after) = self.position(|other| other.start.addr() == piece.end()) {
+                let other = self.remove(after);
+                piece = piece.part(0, piece.size + other.size);
+            }
+        }
+        let Some(place) = self.pieces.get_mut(self.count) else {
+            // Whatever was joined has made room.
+            return false;
         };
-        // SAFETY: the caller's piece has room for a node.
-        unsafe { node.write(described) };
-        if self.head.is_null() {
-            self.tail = node;
-        } else {
-            // SAFETY: a node of the list.
-            unsafe { (*self.head).prev = node };
-        }
-        self.head = node;
-        self.bytes += size;
+        *place = piece;
+        self.count += 1;
+        self.bytes += piece.size;
+        true
     }
 
-    /// Takes a piece that fits, with its size: the warmest of the very size among the first few, else the
-    /// warmest that can be cut.
-    pub(super) fn take(&mut self, wanted: Wanted) -> Option<(NonNull<u8>, usize)> {
-        let mut near = None;
-        let mut at = self.head;
-        for _ in 0..SEARCH {
-            let Some(node) = NonNull::new(at) else { break };
-            // SAFETY: a node of the list.
-            let entry = unsafe { node.as_ref() };
-            if entry.align == wanted.align {
-                if entry.size == wanted.size {
-                    near = Some(node);
-                    break;
-                }
-                if near.is_none() && wanted.is_near(entry.size) {
-                    near = Some(node);
-                }
+    /// Takes what fits out of the table: of the very size, or to be cut down to it (then the answer is larger).
+    pub(super) fn take(&mut self, wanted: Wanted, ways: Ways) -> Option<Piece> {
+        if !ways.divisible {
+            let near = |piece: &Piece| ways.cut && piece.size - wanted.size <= wanted.size / 4;
+            let fits = |piece: &Piece| piece.align == wanted.align && piece.size >= wanted.size;
+            return self
+                .position(|piece| fits(piece) && piece.size == wanted.size)
+                .or_else(|| self.position(|piece| fits(piece) && near(piece)))
+                .map(|place| self.remove(place));
+        }
+        // The smallest that is large enough, once its beginning is aligned; of equals the warmest.
+        let mut best: Option<(usize, usize)> = None;
+        for (place, piece) in self.pieces().iter().enumerate() {
+            let fits = skip_of(*piece, wanted.align).is_some_and(|skip| {
+                // What is left over before and behind needs places; one becomes free.
+                let left = piece.size.checked_sub(skip + wanted.size);
+                let places = usize::from(skip > 0) + usize::from(left != Some(0));
+                left.is_some() && self.count - 1 + places <= MOST
+            });
+            if fits && best.is_none_or(|(_, size)| piece.size <= size) {
+                best = Some((place, piece.size));
             }
-            at = entry.next;
         }
-        let node = near?;
-        Some((node.cast(), self.unlink(node)))
+        let piece = self.remove(best?.0);
+        let skip = skip_of(piece, wanted.align)?;
+        self.put_rest(piece, 0, skip);
+        let end = skip + wanted.size;
+        self.put_rest(piece, end, piece.size - end);
+        Some(piece.part(skip, wanted.size))
     }
 
-    /// Empties the list. Answers its nodes, chained by `next`.
-    pub(super) fn take_all(&mut self) -> *mut Node {
-        let chain = self.head;
-        self.head = ptr::null_mut();
-        self.tail = ptr::null_mut();
-        self.bytes = 0;
-        self.low = 0;
-        chain
-    }
-
-    /// Takes half of what nobody needed out at the cold end, if the last time is `interval`
-    /// milliseconds ago (twice the interval: half of the other half too, and so on).
-    /// Answers the nodes, chained by `next`.
-    pub(super) fn decay(&mut self, now: u64, interval: u64) -> *mut Node {
-        self.low = self.low.min(self.bytes);
-        let halvings = now.saturating_sub(self.decayed) / interval.max(1);
-        let mut chain = ptr::null_mut();
-        if halvings == 0 {
-            return chain;
-        }
-        self.decayed = now;
-        let keep = u32::try_from(halvings)
-            .ok()
-            .and_then(|halvings| self.low.checked_shr(halvings))
-            .unwrap_or(0);
-        let mut spare = self.low;
-        while let Some(node) = NonNull::new(self.tail) {
-            // SAFETY: a node of the list.
-            let size = unsafe { node.as_ref() }.size;
-            if spare <= keep || size > spare {
-                break;
+    /// Takes the largest piece with an aligned beginning that is smaller than what is wanted, but no less than a
+    /// quarter of it: to be made larger.
+    pub(super) fn take_smaller(&mut self, wanted: Wanted) -> Option<Piece> {
+        let mut best: Option<(usize, usize)> = None;
+        for (place, piece) in self.pieces().iter().enumerate() {
+            let aligned = piece.start.addr().is_multiple_of(wanted.align);
+            if aligned
+                && piece.size < wanted.size
+                && piece.size >= wanted.size / 4
+                && best.is_none_or(|(_, size)| piece.size >= size)
+            {
+                best = Some((place, piece.size));
             }
-            spare -= size;
-            self.unlink(node);
-            // SAFETY: out of the list, so nobody else's.
-            unsafe { (*node.as_ptr()).next = chain };
-            chain = node.as_ptr();
         }
-        self.low = self.bytes;
-        chain
+        Some(self.remove(best?.0))
     }
 
-    /// Takes a node of the list out of it. Answers its size.
-    fn unlink(&mut self, node: NonNull<Node>) -> usize {
-        // SAFETY: a node of the list.
-        let Node {
-            next, prev, size, ..
-        } = unsafe { node.read() };
-        if prev.is_null() {
-            self.head = next;
-        } else {
-            // SAFETY: a node of the list.
-            unsafe { (*prev).next = next };
-        }
-        if next.is_null() {
-            self.tail = prev;
-        } else {
-            // SAFETY: a node of the list.
-            unsafe { (*next).prev = prev };
-        }
-        self.bytes -= size;
-        size
+    /// Takes `size` bytes that begin at `address`, if they are kept.
+    pub(super) fn take_at(&mut self, address: usize, size: usize) -> bool {
+        let Some(place) =
+            self.position(|piece| piece.start.addr() == address && piece.size >= size)
+        else {
+            return false;
+        };
+        let piece = self.remove(place);
+        self.put_rest(piece, size, piece.size - size);
+        true
     }
+
+    /// Takes at least `bytes` out, or all that there is, coldest first. Answers one piece of it, or
+    /// `None` if `bytes` is 0 or nothing is left.
+    pub(super) fn take_cold(&mut self, bytes: usize, ways: Ways) -> Option<Piece> {
+        let coldest = *self.pieces().first().filter(|_| bytes > 0)?;
+        self.remove(0);
+        // Its end goes: what remains keeps its alignment.
+        let keep = coldest.size.saturating_sub(bytes) & !(coldest.align - 1);
+        if !ways.divisible || keep < LEAST {
+            return Some(coldest);
+        }
+        self.put_rest(coldest, 0, keep);
+        Some(coldest.part(keep, coldest.size - keep))
+    }
+
+    /// Puts a part of a piece back that was taken out whole, in the place of the coldest: it was there before.
+    fn put_rest(&mut self, piece: Piece, offset: usize, size: usize) {
+        if size == 0 {
+            return;
+        }
+        if let Some(place) = self.pieces.get_mut(self.count) {
+            *place = piece.part(offset, size);
+            self.count += 1;
+            self.bytes += size;
+            self.pieces[..self.count].rotate_right(1);
+        }
+    }
+
+    /// The last piece that is so.
+    fn position(&self, is: impl Fn(&Piece) -> bool) -> Option<usize> {
+        self.pieces().iter().rposition(is)
+    }
+
+    fn remove(&mut self, place: usize) -> Piece {
+        let piece = self.pieces[place];
+        self.pieces.copy_within(place + 1..self.count, place);
+        self.count -= 1;
+        self.bytes -= piece.size;
+        piece
+    }
+}
+
+/// Bytes from a piece's beginning to the first multiple of `align` in it.
+fn skip_of(piece: Piece, align: usize) -> Option<usize> {
+    let skip = round_up(piece.start.addr(), align)? - piece.start.addr();
+    (skip < piece.size).then_some(skip)
 }

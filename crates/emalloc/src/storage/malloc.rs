@@ -1,5 +1,5 @@
 //! The storage `malloc`: segments from the C library's allocator (on Windows: the process's heap).
-//! It can do nothing optional, and is the default on Unix as in the original.
+//! It can do nothing optional but discard, and is the default on Unix as in the original.
 
 use super::{Capabilities, Grant, Storage, StorageError};
 use crate::layout::PAGE;
@@ -30,7 +30,10 @@ unsafe impl Storage for Malloc {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities::basic(PAGE)
+        Capabilities {
+            discard: sys::CAN_DISCARD_MALLOCED,
+            ..Capabilities::basic(PAGE)
+        }
     }
 
     fn allocate(&self, size: usize, align: usize) -> Result<Grant, StorageError> {
@@ -49,5 +52,10 @@ unsafe impl Storage for Malloc {
     unsafe fn free(&self, start: NonNull<u8>, _size: usize, _align: usize) {
         // SAFETY: `allocate` got it from aligned_malloc, as the caller vouches.
         unsafe { sys::aligned_free(start.as_ptr()) }
+    }
+
+    unsafe fn discard(&self, start: NonNull<u8>, size: usize) -> bool {
+        // SAFETY: a part of a grant whose content may go, as the caller vouches.
+        unsafe { sys::discard_malloced(start.as_ptr(), size) }
     }
 }

@@ -134,6 +134,7 @@ fn capabilities() -> Capabilities {
         shrink_in_place: true,
         discard: true,
         move_without_copy: sys::CAN_MOVE,
+        divisible: true,
     }
 }
 

@@ -17,9 +17,11 @@ mod kept;
 mod malloc;
 #[cfg(unix)]
 mod mmap;
+mod regions;
 pub mod registry;
 #[cfg(feature = "std")]
 mod shared;
+mod shared_runs;
 mod try_cell;
 #[cfg(windows)]
 mod win32;
@@ -32,6 +34,7 @@ pub use fixed::Fixed;
 pub use malloc::{MALLOC, Malloc};
 #[cfg(unix)]
 pub use mmap::{MMAP_ANON, MmapAnon, MmapZero};
+pub use regions::Regions;
 #[cfg(windows)]
 pub use win32::Win32;
 
@@ -56,6 +59,9 @@ pub struct Capabilities {
     pub discard: bool,
     /// [`Storage::move_resize`] can succeed, without copying.
     pub move_without_copy: bool,
+    /// Any part of a grant (cut at multiples of the granularity) may be freed by itself, and grants that lie
+    /// side by side as one: the storage keeps no book of them.
+    pub divisible: bool,
 }
 
 impl Capabilities {
@@ -68,6 +74,7 @@ impl Capabilities {
             shrink_in_place: false,
             discard: false,
             move_without_copy: false,
+            divisible: false,
         }
     }
 }
@@ -202,6 +209,9 @@ pub unsafe trait Storage: Send {
         let _ = (start, size);
         false
     }
+
+    /// Hears that a heap over this storage has come to the end of a request, its memory given back already.
+    fn request_ended(&self) {}
 
     /// Gives back what the storage itself keeps in store (`compact`). Answers how many bytes.
     fn trim(&self) -> usize {

@@ -1,9 +1,9 @@
 //! Storages by name: which are here, in which order, which is the default; a program's own join
 //! at run time. Owns the error texts for wrong names, which are the original's.
 
-pub use super::builtin::BuiltIn;
+pub use super::builtin::{BuiltIn, DefaultStorage};
 
-use super::builtin::BUILT_IN;
+use super::builtin::{self, BUILT_IN};
 use super::forward::forward_storage;
 use super::{Capabilities, Grant, Storage, StorageError};
 use core::fmt;
@@ -150,6 +150,22 @@ pub fn entries() -> impl Iterator<Item = &'static Entry> {
 /// The storage that is used when nobody names one: `malloc`, on Windows `win32`.
 pub fn default_entry() -> &'static Entry {
     const { &BUILT_IN[0] }
+}
+
+/// Sets up the storage for a heap that names none. On Unix all of these are one: `malloc`, with what one heap gave up kept
+/// warm for the next as [`Cached`](super::Cached) does it; its [`trim`](Storage::trim) gives that back.
+///
+/// ```
+/// use emalloc::storage::{Storage, registry};
+/// let storage = registry::default_storage()?;
+/// assert_eq!(storage.name(), registry::default_entry().name);
+/// # Ok::<(), emalloc::storage::StorageError>(())
+/// ```
+///
+/// # Errors
+/// It could not be set up.
+pub fn default_storage() -> Result<DefaultStorage, StorageError> {
+    builtin::default_storage()
 }
 
 /// The storage of a name.

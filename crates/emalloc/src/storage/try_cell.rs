@@ -39,10 +39,6 @@ impl<T> TryCell<T> {
         }
         None
     }
-
-    pub(super) fn get_mut(&mut self) -> &mut T {
-        self.value.get_mut()
-    }
 }
 
 /// The right to the value until it is dropped.

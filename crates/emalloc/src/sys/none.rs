@@ -17,6 +17,17 @@ pub fn aligned_malloc(_size: usize, _align: usize) -> *mut u8 {
 /// The pointer came from [`aligned_malloc`].
 pub unsafe fn aligned_free(_start: *mut u8) {}
 
+/// [`discard_malloced`] never does anything here.
+pub const CAN_DISCARD_MALLOCED: bool = false;
+
+/// Nothing: the memory stays as it is.
+///
+/// # Safety
+/// As the contract of `sys` says.
+pub unsafe fn discard_malloced(_start: *mut u8, _size: usize) -> bool {
+    false
+}
+
 /// Null: there is no memory to have.
 pub fn malloc(_size: usize) -> *mut u8 {
     core::ptr::null_mut()

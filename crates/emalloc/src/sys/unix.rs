@@ -54,6 +54,22 @@ pub unsafe fn aligned_free(start: *mut u8) {
     unsafe { libc::free(start.cast()) }
 }
 
+/// [`discard_malloced`] can succeed.
+pub const CAN_DISCARD_MALLOCED: bool = true;
+
+/// Lets the system have the memory behind a part of what [`aligned_malloc`] handed out; its content is lost.
+/// Pages that lie in it only partly stay.
+///
+/// # Safety
+/// As the contract of `sys` says; a part of it is fine.
+pub unsafe fn discard_malloced(start: *mut u8, size: usize) -> bool {
+    let page = page_size();
+    let first = start.addr().next_multiple_of(page);
+    let end = (start.addr() + size) & !(page - 1);
+    // SAFETY: whole pages inside the caller's memory, private to this process.
+    first < end && unsafe { discard(start.with_addr(first), end - first) }
+}
+
 /// The C library's `malloc`.
 pub fn malloc(size: usize) -> *mut u8 {
     // SAFETY: malloc has no preconditions.

@@ -52,6 +52,17 @@ pub unsafe fn aligned_free(start: *mut u8) {
     unsafe { heap_free(process_heap(), start) }
 }
 
+/// [`discard_malloced`] never does anything here.
+pub const CAN_DISCARD_MALLOCED: bool = false;
+
+/// Nothing: the memory stays as it is.
+///
+/// # Safety
+/// As the contract of `sys` says.
+pub unsafe fn discard_malloced(_start: *mut u8, _size: usize) -> bool {
+    false
+}
+
 /// A block of the process's heap.
 pub fn malloc(size: usize) -> *mut u8 {
     // SAFETY: the process's heap lives as long as the process.

@@ -1,0 +1,60 @@
+//! Owns [`Gate`]: how the fast paths are shut while a heap is in checked mode
+//! or walked, at no cost while it is neither. Used by `free`, `resize` and `walk`.
+//!
+//! Allocating needs no gate: in those modes the lists the fast path looks at are
+//! empty. Freeing looks at the header of the block's segment first; a shut gate
+//! leads it to a place that belongs to nobody instead, whatever the pointer is.
+
+use core::cell::Cell;
+use core::mem::{offset_of, size_of};
+
+use super::segment::Header;
+use super::state::{Bin, State};
+use crate::size_class::CLASSES;
+
+/// The way from a block to its segment's header, for the fast paths.
+pub(super) struct Gate {
+    /// The bits of an address that lead to its segment; none while the gate is shut.
+    mask: Cell<usize>,
+    /// Where all addresses lead while the gate is shut; 0 while it is open.
+    nowhere: Cell<usize>,
+}
+
+impl Gate {
+    /// An open gate to segments of that size.
+    pub fn new(segment_size: usize) -> Self {
+        Self {
+            mask: Cell::new(!(segment_size - 1)),
+            nowhere: Cell::new(0),
+        }
+    }
+
+    /// Opens the gate to segments of that size.
+    pub fn open(&self, segment_size: usize) {
+        self.mask.set(!(segment_size - 1));
+        self.nowhere.set(0);
+    }
+
+    /// Shuts the gate: read as a header, `state` is nobody's.
+    pub fn shut(&self, state: *const State) {
+        self.mask.set(0);
+        self.nowhere.set(state.expose_provenance());
+    }
+
+    #[inline(always)]
+    pub fn is_shut(&self) -> bool {
+        self.nowhere.get() != 0
+    }
+
+    /// Where the header of the block at `address` lies (see `Geometry::segment_address`), or nowhere.
+    #[inline(always)]
+    pub fn header_of(&self, address: usize) -> usize {
+        address.wrapping_sub(1) & self.mask.get() | self.nowhere.get()
+    }
+}
+
+// In a state that is read as a header, bins stand where the owner would be: empty lists and sizes, no state's address.
+const _: () = assert!(
+    offset_of!(State, bins) == 0
+        && offset_of!(Header, owner) + size_of::<usize>() <= CLASSES * size_of::<Bin>()
+);
