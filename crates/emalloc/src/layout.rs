@@ -1,4 +1,4 @@
-//! Owns the numbers every layer agrees on: the page, the range of segment
+//! Owns the numbers every layer agrees on: the page, the grain, the range of segment
 //! sizes, and the rounding of sizes. Depends on nothing; anyone may use it.
 
 /// A page: the unit in which a heap cuts its segments, in bytes.
@@ -11,6 +11,16 @@ pub const MIN_ALIGN: usize = 8;
 
 /// `log2` of [`PAGE`].
 pub const PAGE_SHIFT: u32 = PAGE.trailing_zeros();
+
+/// A grain: the unit in which a segment's map says what its bytes hold. Pages are marked whole, the nursery's
+/// short runs by the grain.
+pub const GRAIN: usize = 512;
+
+/// `log2` of [`GRAIN`].
+pub const GRAIN_SHIFT: u32 = GRAIN.trailing_zeros();
+
+/// Grains in a page.
+pub const PAGE_GRAINS: usize = PAGE / GRAIN;
 
 /// The smallest segment a heap can work with, in bytes.
 pub const MIN_SEGMENT: usize = 64 << 10;

@@ -2,37 +2,56 @@
 //! request, and how many pages a run of each takes. Pure arithmetic, made at
 //! compile time; depends on `layout` only.
 //!
-//! Classes rise in steps of 8 bytes up to 128, then in eight steps per
+//! Classes rise in steps of 8 bytes up to 128, then in four steps per
 //! doubling. Because the step is a power of two and every class is a multiple
 //! of its step, a size rounded up to a multiple of an alignment always meets a
 //! class that is a multiple of that alignment: runs begin on a page, so aligned
 //! small requests need no path of their own.
 
-use crate::layout::PAGE;
+use crate::layout::{GRAIN, PAGE};
 
 /// The largest request, in bytes, that a size class serves.
 pub const SMALL_MAX: usize = 3072;
 
 /// How many size classes there are.
-pub const CLASSES: usize = 52;
+pub const CLASSES: usize = 34;
 
 /// Up to this size classes are 8 bytes apart.
 const LINEAR_MAX: usize = 128;
 
-/// Bits of precision above [`LINEAR_MAX`]: eight classes per doubling.
-const STEP_BITS: u32 = 3;
+/// Bits of precision above [`LINEAR_MAX`]: four classes per doubling.
+const STEP_BITS: u32 = 2;
 
 /// A run may leave at most one part in this many unused, if a run of at most [`MAX_RUN`] pages manages that.
-const MAX_TAIL: usize = 16;
+const MAX_TAIL: usize = 64;
 
 /// The longest run of a small class, in pages.
 pub const MAX_RUN: usize = 8;
+
+/// The largest block, in bytes, that a short run is made of.
+const SHORT_MAX: usize = 512;
+
+/// A short run has room for at least this many blocks.
+const SHORT_BLOCKS: usize = 4;
 
 /// Bytes of a block, by class.
 pub static SIZES: [u32; CLASSES] = sizes();
 
 /// Pages of a run, by class.
 pub static RUN_PAGES: [u8; CLASSES] = run_pages();
+
+/// Grains of a short run, by class; 0 for those that have none.
+pub static SHORT_GRAINS: [u8; CLASSES] = short_grains();
+
+/// Grains of all classes' short runs together.
+pub const NURSERY_GRAINS: usize = {
+    let (grains, mut sum, mut class) = (short_grains(), 0, 0);
+    while class < CLASSES {
+        sum += grains[class] as usize;
+        class += 1;
+    }
+    sum
+};
 
 /// What the fast paths need to know of a request's class, side by side.
 #[derive(Clone, Copy)]
@@ -93,6 +112,18 @@ pub fn blocks_of_class(class: usize) -> usize {
     pages_of_class(class) * PAGE / size_of_class(class)
 }
 
+/// Grains of a short run of `class`; 0 if it has none.
+#[inline]
+pub fn grains_of_short_run(class: usize) -> usize {
+    usize::from(SHORT_GRAINS[class])
+}
+
+/// Blocks in a short run of `class`; 0 if it has none.
+#[inline]
+pub fn blocks_of_short_run(class: usize) -> usize {
+    grains_of_short_run(class) * GRAIN / size_of_class(class)
+}
+
 const fn sizes() -> [u32; CLASSES] {
     let mut table = [0; CLASSES];
     let mut size = 0;
@@ -132,6 +163,17 @@ const fn run_pages() -> [u8; CLASSES] {
             pages += 1;
         }
         table[class] = best as u8;
+        class += 1;
+    }
+    table
+}
+
+const fn short_grains() -> [u8; CLASSES] {
+    let sizes = sizes();
+    let mut table = [0; CLASSES];
+    let mut class = 0;
+    while class < CLASSES && sizes[class] as usize <= SHORT_MAX {
+        table[class] = (SHORT_BLOCKS * sizes[class] as usize).div_ceil(GRAIN) as u8;
         class += 1;
     }
     table

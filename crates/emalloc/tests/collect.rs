@@ -6,9 +6,9 @@ use emalloc::layout::PAGE;
 #[test]
 fn a_run_behind_a_free_page_behind_a_run_is_found() {
     let heap = Heap::new().unwrap();
-    let run = heap.allocate(8);
+    let run = heap.allocate(1024);
     let page = heap.allocate(PAGE);
-    let other_run = heap.allocate(16);
+    let other_run = heap.allocate(2048);
     let last = heap.allocate(PAGE);
     for (at, block) in [run, page, other_run, last].into_iter().enumerate() {
         let expected = run.addr().get() + at * PAGE;

@@ -138,5 +138,5 @@ fn a_heap_can_be_made_here_and_be_current_there() {
     .join()
     .unwrap();
     scope(&heap, || emalloc(700));
-    assert_eq!(heap.usage(), 2 * 704);
+    assert_eq!(heap.usage(), 2 * 768);
 }

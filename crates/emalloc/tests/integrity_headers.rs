@@ -9,12 +9,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 
 use emalloc::heap::{Heap, Invariant, Item, PageUse};
-use emalloc::layout::PAGE;
+use emalloc::layout::{GRAIN, PAGE};
 use emalloc::storage::{Capabilities, Grant, MALLOC, Storage, StorageError};
 use overwrite::{bytes, with_bytes, with_word};
 
 const SEGMENT: usize = 64 << 10;
-const PAGES: usize = SEGMENT / PAGE;
+const GRAINS: usize = SEGMENT / GRAIN;
+/// Bytes of the map: it covers one page more than there are.
+const MAP: usize = GRAINS + PAGE / GRAIN;
 const HUGE: usize = 100_000;
 const WORD: usize = size_of::<usize>();
 
@@ -86,13 +88,13 @@ fn victim(checked: bool) -> Victim {
     let whole = heap.allocate(SEGMENT - PAGE);
     let pages = whole.as_ptr().expose_provenance() & !(SEGMENT - 1);
     let header = bytes(pages, PAGE);
-    let rest = PAGES - 2;
+    let rest = MAP - 3 * (PAGE / GRAIN);
     let alike = |window: &[u8]| window[0] != 0 && window.iter().all(|byte| *byte == window[0]);
-    let map = header.windows(rest).position(alike).unwrap() - 2;
+    let map = header.windows(rest).position(alike).unwrap() - 2 * (PAGE / GRAIN);
     free(&heap, whole);
 
     heap.allocate(HUGE);
-    for size in [40, 2560, PAGE, 100, 2 * PAGE] {
+    for size in [40, 2048, PAGE, 100, 2 * PAGE] {
         let blocks = [(); 3].map(|()| heap.allocate(size));
         free(&heap, blocks[1]);
     }
@@ -135,25 +137,58 @@ fn the_page_map() {
             map,
         } = victim(checked);
         for segment in [first, pages, huge] {
-            for index in 0..=PAGES {
+            for index in 0..MAP {
                 let address = segment + map + index;
                 let right = bytes(address, 1)[0];
                 for wrong in (0..=u8::MAX).filter(|&byte| byte != right) {
                     let said = said(&heap, address, &[wrong]);
                     assert!(
                         said.is_some(),
-                        "{right:#x} became {wrong:#x} for page {index}"
+                        "{right:#x} became {wrong:#x} for grain {index}"
                     );
                 }
             }
         }
         // A page that belongs to nothing is named.
-        for index in 0..PAGES {
+        for index in 0..GRAINS {
             let said = said(&heap, pages + map + index, &[0xFF]);
             let (invariant, address) = said.unwrap();
             assert_eq!(invariant, Invariant::PageMap);
-            assert!((pages..=pages + index * PAGE).contains(&address));
+            assert!((pages..=pages + index * GRAIN).contains(&address));
         }
+    }
+}
+
+#[test]
+fn the_map_of_the_nursery() {
+    // The first segment of a heap whose segments are large enough for one.
+    for checked in [false, true] {
+        let map = victim(checked).map;
+        let heap = Heap::builder()
+            .storage(Written)
+            .checked(checked)
+            .build()
+            .unwrap();
+        for size in [8, 8, 24, 500, 1000] {
+            heap.allocate(size);
+        }
+        heap.check().unwrap();
+        let first = segments(&heap)[0].0;
+        let mut uses = BTreeSet::new();
+        for grain in 0..heap.segment_size() / GRAIN {
+            let address = first + map + grain;
+            let right = bytes(address, 1)[0];
+            uses.insert(right);
+            for wrong in (0..=u8::MAX).filter(|&byte| byte != right) {
+                let said = said(&heap, address, &[wrong]);
+                assert!(
+                    said.is_some(),
+                    "{right:#x} became {wrong:#x} for grain {grain}"
+                );
+            }
+        }
+        // The header, three short runs, what is left of the nursery, the reserve, a run of pages, free ones.
+        assert_eq!(uses.len(), 8);
     }
 }
 
@@ -203,7 +238,7 @@ fn every_byte() {
             ..
         } = victim(checked);
         let mut unnoticed = BTreeSet::new();
-        for (segment, end) in [(pages, PAGE), (huge, map + PAGES + 1)] {
+        for (segment, end) in [(pages, PAGE), (huge, map + MAP)] {
             for offset in 0..end {
                 let right = bytes(segment + offset, 1)[0];
                 for wrong in [
@@ -238,7 +273,7 @@ fn lists_of_free_runs() {
             map,
             ..
         } = victim(checked);
-        let infos = (pages + map + PAGES + 1).next_multiple_of(WORD);
+        let infos = (pages + map + MAP).next_multiple_of(WORD);
         let info = |page: usize| infos + page * INFO;
         let (mut free, mut used) = (Vec::new(), Vec::new());
         heap.walk(&mut |item| {
@@ -358,7 +393,7 @@ fn up_to_the_end() {
             for filler in [0x41, 0, 0xFF] {
                 let said = said(&heap, pages + PAGE - length, &vec![filler; length]);
                 // Behind the infos there is nothing that could be wrong.
-                let reaches_map = length > PAGE - map - PAGES - 1;
+                let reaches_map = length > PAGE - map - MAP;
                 assert!(
                     said.is_some() || !reaches_map,
                     "{length} bytes of {filler:#x}"

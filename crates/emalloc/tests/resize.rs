@@ -39,12 +39,12 @@ fn stays(model: &mut Model, size: usize) -> bool {
 fn a_small_block_stays_in_its_class() {
     let (probe, mut model) = with_block(Malloc, 1000, 8);
     for (size, stay) in [
-        (961, true),
+        (897, true),
         (1024, true),
         (1025, false),
-        (1152, true),
-        (1151, true),
-        (960, false),
+        (1280, true),
+        (1279, true),
+        (896, false),
         (0, false),
         (8, true),
     ] {

@@ -31,18 +31,17 @@ fn a_small_request() {
 #[test]
 fn a_run_of_several_pages() {
     explains(
-        &["2600"],
+        &["1700"],
         "\
-2,600 bytes:
-  small    size class 50, blocks of 2,816 bytes
-  waste    216 bytes (7.7%)
-  run      5 pages, 20,480 bytes: 7 blocks, 768 bytes left over
+1,700 bytes:
+  small    size class 30, blocks of 1,792 bytes
+  waste    92 bytes (5.1%)
+  run      4 pages, 16,384 bytes: 9 blocks, 256 bytes left over
 
-  aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa---bbbbbbbbbbbbbbbbbbbb
-  bbbbbbbbbbbbbbbbbbbbb---cccccccccccccccccccccccccccccccccccccccc
-  c---ddddddddddddddddddddddddddddddddddddddddd---eeeeeeeeeeeeeeee
-  eeeeeeeeeeeeeeeeeeeeeeeee---ffffffffffffffffffffffffffffffffffff
-  fffff---ggggggggggggggggggggggggggggggggggggggggg---............
+  aaaaaaaaaaaaaaaaaaaaaaaaaaa-bbbbbbbbbbbbbbbbbbbbbbbbbbb-cccccccc
+  ccccccccccccccccccc-ddddddddddddddddddddddddddd-eeeeeeeeeeeeeeee
+  eeeeeeeeeee-fffffffffffffffffffffffffff-gggggggggggggggggggggggg
+  ggg-hhhhhhhhhhhhhhhhhhhhhhhhhhh-iiiiiiiiiiiiiiiiiiiiiiiiiii-....
   (a character is 64 bytes; a, b, ... the blocks, - not asked for, . left over)
 ",
     );
@@ -102,7 +101,7 @@ fn json_has_the_same() {
         "segment_size": 262_144,
         "requests": [
             {
-                "bytes": 1000, "kind": "small", "class": 39, "block_size": 1024, "waste": 24,
+                "bytes": 1000, "kind": "small", "class": 27, "block_size": 1024, "waste": 24,
                 "waste_fraction": 24.0 / 1024.0, "run_pages": 1, "blocks_per_run": 4, "run_waste": 0,
             },
             {

@@ -10,11 +10,12 @@ use super::error::HeapError;
 use super::gate::Gate;
 use super::handler::{DefaultHandler, Handler};
 use super::index::Index;
+use super::nursery::Nursery;
 use super::runs::FreeRuns;
 use super::segment::{Geometry, Kind, Segment, page};
 use super::state::{Bin, Fresh, List, Lists, SoftLimit, State};
 use super::{Heap, Limit, Retain};
-use crate::layout::{DEFAULT_SEGMENT, MAX_SEGMENT, MIN_SEGMENT, PAGE};
+use crate::layout::{DEFAULT_SEGMENT, GRAIN, MAX_SEGMENT, MIN_SEGMENT, PAGE};
 use crate::size_class::size_of_class;
 use crate::storage::{Storage, registry};
 
@@ -159,6 +160,7 @@ struct Plan {
     hidden: usize,
     storage: usize,
     handler: usize,
+    nursery: Nursery,
     pages: usize,
 }
 
@@ -174,12 +176,15 @@ impl Plan {
         };
         let storage = after(hidden + room, Layout::new::<S>());
         let handler = after(storage + size_of::<S>(), Layout::new::<H>());
+        let end = handler + size_of::<H>();
+        let (nursery, pages) = Nursery::plan(end.div_ceil(GRAIN), geometry.pages);
         Self {
             state,
             hidden,
             storage,
             handler,
-            pages: (handler + size_of::<H>()).div_ceil(PAGE),
+            nursery,
+            pages,
         }
     }
 }
@@ -266,6 +271,7 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
                 bytes: Cell::new(0),
             }),
             run_counts: [const { Cell::new(0) }; _],
+            nursery: plan.nursery,
             free_runs: FreeRuns::new(),
             index: Index::new(),
             newest: Cell::new(None),

@@ -9,7 +9,7 @@ use super::check_segments::Sums;
 use super::segment::{Kind, Segment, class_in, page};
 use super::state::State;
 use super::walk::Walking;
-use crate::size_class::{CLASSES, blocks_of_class, size_of_class};
+use crate::size_class::{CLASSES, size_of_class};
 
 /// Something that must hold inside a heap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +103,7 @@ pub(super) fn equal(
 impl State {
     /// Every block on the list of `class` is one, and the list ends.
     fn check_list(&self, class: usize) -> Result<(), Corruption> {
-        let most = self.run_counts[class].get() as usize * blocks_of_class(class);
+        let most = self.blocks_in_runs(class);
         let mut block = self.list(class).head.get();
         let mut count = 0;
         while !block.is_null() {
@@ -114,16 +114,12 @@ impl State {
             else {
                 return broken(Invariant::FreeList, at);
             };
-            let page = super::segment::Page {
-                segment,
-                index: segment.index_of(at),
-            };
-            if class_in(page.map()) != Some(class) {
+            if class_in(segment.map_at(at)) != Some(class) {
                 return broken(Invariant::FreeList, at);
             }
-            let offset = at - self.run_of(page).start().addr();
-            let size = size_of_class(class);
-            let inside = offset / size < blocks_of_class(class);
+            let run = self.run_of(segment, class, at);
+            let (offset, size) = (at - run.start(), size_of_class(class));
+            let inside = offset / size < run.blocks(class);
             if !offset.is_multiple_of(size) || !inside || self.is_uncarved(class, at) {
                 return broken(Invariant::FreeList, at);
             }
@@ -150,20 +146,12 @@ impl State {
         else {
             return broken(Invariant::Fresh, next);
         };
-        let page = super::segment::Page {
-            segment,
-            index: segment.index_of(next),
-        };
-        if class_in(page.map()) != Some(class) {
+        if class_in(segment.map_at(next)) != Some(class) {
             return broken(Invariant::Fresh, next);
         }
-        let start = self.run_of(page).start().addr();
-        equal(
-            Invariant::Fresh,
-            next,
-            start + blocks_of_class(class) * size_of_class(class),
-            next + bytes,
-        )
+        let run = self.run_of(segment, class, next);
+        let end = run.start() + run.blocks(class) * size_of_class(class);
+        equal(Invariant::Fresh, next, end, next.wrapping_add(bytes))
     }
 
     /// Live blocks of small runs: the lists are sorted by run now and known to be sound.
@@ -173,11 +161,11 @@ impl State {
                 continue;
             };
             let (map, once) = self.free_map(class, run);
-            let start = run.first.start().addr();
+            let start = run.start();
             if !once {
                 return broken(Invariant::FreeList, start);
             }
-            for number in 0..blocks_of_class(class) {
+            for number in 0..run.blocks(class) {
                 let live = !map.is_marked(number);
                 sums.usage += if live { size_of_class(class) } else { 0 };
                 if self.geometry.checked() {
@@ -248,6 +236,8 @@ impl Heap {
         for class in 0..CLASSES {
             let runs = state.run_counts[class].get() as usize;
             equal(Invariant::Counts, 0, sums.runs[class], runs)?;
+            let short = usize::from(state.has_short_run(class));
+            equal(Invariant::Counts, 0, sums.short_runs[class], short)?;
         }
         for class in 0..CLASSES {
             state.check_fresh(class)?;

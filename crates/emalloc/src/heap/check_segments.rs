@@ -6,7 +6,7 @@ use super::check::{Corruption, Invariant, broken, equal};
 use super::collect::Run;
 use super::segment::{Kind, Segment, class_in, page};
 use super::state::State;
-use crate::layout::PAGE;
+use crate::layout::{GRAIN, PAGE, PAGE_GRAINS};
 use crate::size_class::CLASSES;
 
 /// What the segments add up to.
@@ -19,6 +19,7 @@ pub(super) struct Sums {
     pub free_pages: usize,
     pub reserve: usize,
     pub runs: [usize; CLASSES],
+    pub short_runs: [usize; CLASSES],
 }
 
 impl State {
@@ -91,6 +92,7 @@ impl State {
             free_pages: 0,
             reserve: 0,
             runs: [0; CLASSES],
+            short_runs: [0; CLASSES],
         };
         for segment in self.segments() {
             sums.held = sums.held.saturating_add(segment.header().size.get());
@@ -113,14 +115,14 @@ impl State {
     fn check_huge(&self, segment: Segment) -> Result<(), Corruption> {
         let (at, header) = (segment.address(), segment.header());
         let first = header.header_pages.get() as usize;
-        for index in 0..=self.geometry.pages {
-            let expected = match index {
-                _ if index < first => page::HEADER,
-                _ if index == first => page::HUGE,
+        for grain in 0..(self.geometry.pages + 1) * PAGE_GRAINS {
+            let expected = match grain / PAGE_GRAINS {
+                index if index < first => page::HEADER,
+                index if index == first => page::HUGE,
                 _ => page::HUGE_REST,
             };
-            if segment.map(index) != expected {
-                return broken(Invariant::PageMap, at + index * PAGE);
+            if segment.grain(grain) != expected {
+                return broken(Invariant::PageMap, at + grain * GRAIN);
             }
         }
         // The map ends with a page on which a block may still begin.
@@ -135,16 +137,18 @@ impl State {
         let mut free = 0;
         let mut after_free = false;
         for run in self.runs(segment) {
-            let at = run.first.start().addr();
+            let at = run.start();
             self.check_run(run)?;
             match run.byte {
                 page::FREE if after_free => return broken(Invariant::PageMap, at),
-                page::FREE => free += run.pages,
-                page::LARGE => sums.usage += run.pages * PAGE,
-                page::RESERVE => sums.reserve += run.pages,
+                page::FREE => free += run.pages(),
+                page::LARGE => sums.usage += run.bytes(),
+                page::RESERVE => sums.reserve += run.pages(),
                 byte => {
                     if let Some(class) = class_in(byte) {
                         sums.runs[class] += 1;
+                        let short = self.in_nursery(segment, run.grain);
+                        sums.short_runs[class] += usize::from(short);
                     }
                 }
             }
@@ -152,7 +156,9 @@ impl State {
         }
         let (at, header) = (segment.address(), segment.header());
         // The page behind the last is one on which no block begins.
-        if segment.map(self.geometry.pages) != page::HEADER {
+        let behind = self.geometry.pages * PAGE_GRAINS;
+        let is_sound = |grain| segment.grain(grain) == page::HEADER;
+        if !(behind..behind + PAGE_GRAINS).all(is_sound) {
             return broken(Invariant::PageMap, at + self.geometry.segment_size);
         }
         let counted = header.free_pages.get() as usize;
@@ -162,26 +168,48 @@ impl State {
         Ok(())
     }
 
-    /// A run lies inside its segment, and every page of it is marked as one of it.
+    /// A run lies inside its segment, and every grain of it is marked as one of it.
     fn check_run(&self, run: Run) -> Result<(), Corruption> {
-        let at = run.first.start().addr();
-        let Run { first, byte, pages } = run;
-        if pages == 0 || pages > self.geometry.pages - first.index {
+        let at = run.start();
+        let Run {
+            segment,
+            grain: first,
+            grains,
+            byte,
+        } = run;
+        let in_nursery = self.in_nursery(segment, first);
+        let end = if in_nursery {
+            self.header_grains(segment)
+        } else {
+            self.geometry.pages * PAGE_GRAINS
+        };
+        if grains == 0 || grains > end - first {
             return broken(Invariant::PageMap, at);
         }
         let rest = match byte {
-            page::HEADER if first.index == 0 => byte,
-            _ if first.index == 0 => return broken(Invariant::PageMap, at),
+            page::HEADER if first == 0 => byte,
+            _ if first == 0 => return broken(Invariant::PageMap, at),
+            page::NURSERY if in_nursery && first == self.nursery.next.get() => byte,
+            _ if class_in(byte).is_some() => byte,
+            _ if in_nursery => return broken(Invariant::PageMap, at),
             page::LARGE => page::LARGE_REST,
             page::FREE | page::RESERVE => byte,
-            _ if class_in(byte).is_some() => byte,
             _ => return broken(Invariant::PageMap, at),
         };
+        for number in 0..grains {
+            let expected = if number < PAGE_GRAINS { byte } else { rest };
+            if segment.grain(first + number) != expected {
+                return broken(Invariant::PageMap, at + number * GRAIN);
+            }
+        }
+        if in_nursery {
+            return Ok(());
+        }
+        let (first, pages) = (run.first(), run.pages());
         for number in 0..pages {
             let page = first.plus(number);
             let back = page.info(&self.geometry).back.get() as usize;
-            let strays = class_in(byte).is_some() && back != number;
-            if number > 0 && page.map() != rest || strays {
+            if class_in(byte).is_some() && back != number {
                 return broken(Invariant::PageMap, page.start().addr());
             }
         }

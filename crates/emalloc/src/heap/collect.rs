@@ -7,8 +7,8 @@ use core::ptr;
 use super::Heap;
 use super::segment::{Kind, Page, Segment, class_in, page};
 use super::state::{FreeBlock, State};
-use crate::layout::{PAGE, PAGE_SHIFT};
-use crate::size_class::{CLASSES, CODES, blocks_of_class, pages_of_class, size_of_class};
+use crate::layout::{GRAIN, GRAIN_SHIFT, PAGE, PAGE_GRAINS};
+use crate::size_class::{CLASSES, CODES, grains_of_short_run, pages_of_class, size_of_class};
 
 /// What [`Heap::collect`] and [`Heap::trim`] found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,12 +21,52 @@ pub struct Collected {
     pub discarded: usize,
 }
 
-/// A run as it stands in a segment: its first page, what the map says of that page, its pages.
+/// A run as it stands in a segment: its first grain, how many it has, what the map says of the first one.
 #[derive(Clone, Copy)]
 pub(super) struct Run {
-    pub first: Page,
+    pub segment: Segment,
+    pub grain: usize,
+    pub grains: usize,
     pub byte: u8,
-    pub pages: usize,
+}
+
+impl Run {
+    /// The run of `pages` pages that begins at `first`.
+    pub fn of_pages(first: Page, pages: usize) -> Self {
+        Self {
+            segment: first.segment,
+            grain: first.index * PAGE_GRAINS,
+            grains: pages * PAGE_GRAINS,
+            byte: first.map(),
+        }
+    }
+
+    /// Address of its first byte.
+    pub fn start(self) -> usize {
+        self.segment.address() + (self.grain << GRAIN_SHIFT)
+    }
+
+    pub fn bytes(self) -> usize {
+        self.grains * GRAIN
+    }
+
+    /// Its pages, unless it lies in the nursery.
+    pub fn pages(self) -> usize {
+        self.grains / PAGE_GRAINS
+    }
+
+    /// The page it begins in.
+    pub fn first(self) -> Page {
+        Page {
+            segment: self.segment,
+            index: self.grain / PAGE_GRAINS,
+        }
+    }
+
+    /// Blocks of `class` that it has room for.
+    pub fn blocks(self, class: usize) -> usize {
+        self.bytes() / size_of_class(class)
+    }
 }
 
 impl State {
@@ -35,22 +75,38 @@ impl State {
         self.runs_from(segment, 0)
     }
 
-    /// The runs of a segment from page `index` on, where one begins.
-    fn runs_from(&self, segment: Segment, mut index: usize) -> impl Iterator<Item = Run> + '_ {
+    /// As [`runs`](Self::runs), without the header and the nursery.
+    fn page_runs(&self, segment: Segment) -> impl Iterator<Item = Run> + '_ {
+        self.runs_from(segment, self.header_grains(segment))
+    }
+
+    /// The runs of a segment from grain `grain` on, where one begins.
+    fn runs_from(&self, segment: Segment, mut grain: usize) -> impl Iterator<Item = Run> + '_ {
         core::iter::from_fn(move || {
-            if index >= self.geometry.pages {
+            if grain >= self.geometry.pages * PAGE_GRAINS {
                 return None;
             }
-            let first = Page { segment, index };
-            let byte = first.map();
-            let pages = match class_in(byte) {
-                Some(class) => pages_of_class(class),
-                None if byte == page::HEADER => segment.header().header_pages.get() as usize,
-                None => first.info(&self.geometry).length.get() as usize,
+            let byte = segment.grain(grain);
+            let first = Page {
+                segment,
+                index: grain / PAGE_GRAINS,
+            };
+            let grains = match class_in(byte) {
+                Some(class) if self.in_nursery(segment, grain) => grains_of_short_run(class),
+                Some(class) => pages_of_class(class) * PAGE_GRAINS,
+                None if byte == page::HEADER => self.nursery_start(segment),
+                None if byte == page::NURSERY => self.header_grains(segment).saturating_sub(grain),
+                None => first.info(&self.geometry).length.get() as usize * PAGE_GRAINS,
+            };
+            let run = Run {
+                segment,
+                grain,
+                grains,
+                byte,
             };
             // A length of 0 can only be read from a broken heap; `check` must end there too.
-            index = index.saturating_add(pages.max(1));
-            Some(Run { first, byte, pages })
+            grain = grain.saturating_add(grains.max(1));
+            Some(run)
         })
     }
 
@@ -64,13 +120,16 @@ impl State {
     pub fn sort_lists(&self) {
         for segment in self.page_segment_list() {
             for run in self
-                .runs(segment)
+                .page_runs(segment)
                 .filter(|run| class_in(run.byte).is_some())
             {
-                let info = run.first.info(&self.geometry);
+                let info = run.first().info(&self.geometry);
                 info.next.set(ptr::null_mut());
                 info.previous.set(ptr::null_mut());
             }
+        }
+        for list in &self.nursery.sorted {
+            list.head.set(ptr::null_mut());
         }
         for class in 0..CLASSES {
             let mut block = self.list(class).head.replace(ptr::null_mut());
@@ -79,20 +138,33 @@ impl State {
                 let next = node.next.get();
                 // SAFETY: the block lies in a segment of this heap.
                 let segment = unsafe { Segment::at(self.geometry.segment_address(block.addr())) };
-                let index = (block.addr() - segment.address()) >> PAGE_SHIFT;
-                let info = self.run_of(Page { segment, index }).info(&self.geometry);
-                node.next.set(info.next.get().cast());
-                info.next.set(block.cast());
-                let count = info.previous.get().addr() + 1;
-                info.previous.set(ptr::without_provenance_mut(count));
+                if self.in_nursery(segment, segment.grain_of(block.addr())) {
+                    node.next
+                        .set(self.nursery.sorted[class].head.replace(block));
+                } else {
+                    let run = self.run_of(segment, class, block.addr());
+                    let info = run.first().info(&self.geometry);
+                    node.next.set(info.next.get().cast());
+                    info.next.set(block.cast());
+                    let count = info.previous.get().addr() + 1;
+                    info.previous.set(ptr::without_provenance_mut(count));
+                }
                 block = next;
             }
         }
     }
 
     /// The free blocks of a small run, while the lists are sorted by run.
-    pub fn free_blocks(&self, run: Page) -> impl Iterator<Item = *mut FreeBlock> + use<> {
-        let mut block: *mut FreeBlock = run.info(&self.geometry).next.get().cast();
+    pub fn free_blocks(
+        &self,
+        class: usize,
+        run: Run,
+    ) -> impl Iterator<Item = *mut FreeBlock> + use<> {
+        let mut block: *mut FreeBlock = if self.in_nursery(run.segment, run.grain) {
+            self.nursery.sorted[class].head.get()
+        } else {
+            run.first().info(&self.geometry).next.get().cast()
+        };
         core::iter::from_fn(move || {
             let found = block;
             // SAFETY: a run's list holds null or a free block, like the lists by class.
@@ -105,13 +177,13 @@ impl State {
     pub fn unsort_lists(&self) {
         for segment in self.page_segment_list() {
             for run in self.runs(segment) {
-                if let Some(class) = class_in(run.byte) {
-                    let head: *mut FreeBlock = run.first.info(&self.geometry).next.get().cast();
-                    if let Some(last) = self.free_blocks(run.first).last() {
-                        // SAFETY: it is a free block of that run.
-                        unsafe { &*last }.next.set(self.list(class).head.get());
-                        self.list(class).head.set(head);
-                    }
+                if let Some(class) = class_in(run.byte)
+                    && let Some(first) = self.free_blocks(class, run).next()
+                    && let Some(last) = self.free_blocks(class, run).last()
+                {
+                    // SAFETY: it is a free block of that run.
+                    unsafe { &*last }.next.set(self.list(class).head.get());
+                    self.list(class).head.set(first);
                 }
             }
         }
@@ -125,48 +197,48 @@ impl State {
             // Giving a run back joins it with its neighbours and may end the segment, so each search
             // begins anew behind the last run given back, and behind the free one that it was joined with:
             // inside that, nothing says any more where runs begin.
-            let mut index = 0;
-            while let Some(run) = self.empty_run(segment, index) {
+            let mut grain = self.header_grains(segment);
+            while let Some(run) = self.empty_run(segment, grain) {
                 let Some(class) = class_in(run.byte) else {
                     break;
                 };
-                if self.holds_fresh(class, run.first) {
+                if self.holds_fresh(class, run) {
                     self.fresh[class].bytes.set(0);
                 }
                 self.run_counts[class].set(self.run_counts[class].get() - 1);
-                pages += run.pages;
-                index = run.first.index + run.pages;
-                if let Some(next) = self.runs_from(segment, index).next()
+                pages += run.pages();
+                grain = run.grain + run.grains;
+                if let Some(next) = self.runs_from(segment, grain).next()
                     && next.byte == page::FREE
                 {
-                    index += next.pages;
+                    grain += next.grains;
                 }
-                // If the segment ends with this, `index` is at its end, and nothing is looked at any more.
-                self.give_pages(run.first, run.pages);
+                // If the segment ends with this, `grain` is at its end, and nothing is looked at any more.
+                self.give_pages(run.first(), run.pages());
             }
         }
         self.unsort_lists();
         pages * PAGE
     }
 
-    /// The first small run from page `index` on that has no block in use, while the lists are sorted by run.
-    fn empty_run(&self, segment: Segment, index: usize) -> Option<Run> {
-        self.runs_from(segment, index).find(|run| {
+    /// The first small run of pages from `grain` on that has no block in use, while the lists are sorted by run.
+    fn empty_run(&self, segment: Segment, grain: usize) -> Option<Run> {
+        self.runs_from(segment, grain).find(|&run| {
             class_in(run.byte).is_some_and(|class| {
-                let mut free = run.first.info(&self.geometry).previous.get().addr();
-                if self.holds_fresh(class, run.first) {
+                let mut free = run.first().info(&self.geometry).previous.get().addr();
+                if self.holds_fresh(class, run) {
                     free += self.fresh[class].bytes.get() / size_of_class(class);
                 }
-                free == blocks_of_class(class)
+                free == run.blocks(class)
             })
         })
     }
 
-    /// Whether the part of `class` that is not carved yet lies in the run at `first`.
-    pub fn holds_fresh(&self, class: usize, first: Page) -> bool {
+    /// Whether the part of `class` that is not carved yet lies in `run`.
+    pub fn holds_fresh(&self, class: usize, run: Run) -> bool {
         let fresh = &self.fresh[class];
-        let (start, next) = (first.start().addr(), fresh.next.get().addr());
-        fresh.bytes.get() > 0 && (start..start + pages_of_class(class) * PAGE).contains(&next)
+        let (start, next) = (run.start(), fresh.next.get().addr());
+        fresh.bytes.get() > 0 && (start..start + run.bytes()).contains(&next)
     }
 
     /// Gives back the memory of free pages, where the storage can. Answers how many bytes.
@@ -174,9 +246,10 @@ impl State {
         let step = self.capabilities.granularity.max(PAGE) / PAGE;
         let mut bytes = 0;
         for segment in self.page_segment_list() {
-            for run in self.runs(segment).filter(|run| run.byte == page::FREE) {
-                let first = run.first.index.next_multiple_of(step);
-                let end = (run.first.index + run.pages) / step * step;
+            for run in self.page_runs(segment).filter(|run| run.byte == page::FREE) {
+                let index = run.first().index;
+                let first = index.next_multiple_of(step);
+                let end = (index + run.pages()) / step * step;
                 let start = ptr::NonNull::new(segment.byte(first * PAGE));
                 if let (Some(start), true) = (start, first < end) {
                     let size = (end - first) * PAGE;
@@ -200,7 +273,7 @@ impl Heap {
     /// ```
     /// # use emalloc::heap::Heap;
     /// let heap = Heap::new()?;
-    /// let block = heap.allocate(100);
+    /// let block = heap.allocate(1000);
     /// // SAFETY: the block is alive and used no more.
     /// unsafe { heap.free(block) };
     /// assert_eq!(heap.collect().pages, 4096);

@@ -1,7 +1,7 @@
 //! Owns the answer to "what happens to a request of so many bytes". It asks
 //! the same tables and geometry as the heap itself.
 
-use super::segment::{Geometry, MAP};
+use super::segment::{Geometry, MAP, map_size};
 use crate::layout::{PAGE, round_up};
 use crate::size_class::{blocks_of_class, class_of, pages_of_class, size_of_class};
 
@@ -67,7 +67,7 @@ pub fn explain(size: usize, segment_size: usize) -> Explained {
             size: pages * PAGE,
         };
     }
-    let header = (MAP + geometry.pages + 1).next_multiple_of(PAGE);
+    let header = (MAP + map_size(geometry.pages)).next_multiple_of(PAGE);
     match size
         .checked_add(header)
         .and_then(|size| round_up(size, PAGE))

@@ -4,7 +4,7 @@ use super::segment::Kind;
 use super::state::State;
 use super::{Heap, Limit};
 use crate::layout::PAGE;
-use crate::size_class::{CLASSES, blocks_of_class, size_of_class};
+use crate::size_class::{CLASSES, size_of_class};
 
 /// What one size class holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -12,7 +12,7 @@ use crate::size_class::{CLASSES, blocks_of_class, size_of_class};
 pub struct ClassFigures {
     /// Bytes of a block.
     pub block_size: usize,
-    /// Runs of pages cut into such blocks.
+    /// Runs cut into such blocks; the first may be a short one of less than a page.
     pub runs: usize,
     /// Blocks those runs have room for.
     pub blocks: usize,
@@ -61,7 +61,7 @@ impl State {
     fn class_figures(&self, class: usize) -> ClassFigures {
         let block_size = size_of_class(class);
         let runs = self.run_counts[class].get() as usize;
-        let blocks = runs * blocks_of_class(class);
+        let blocks = self.blocks_in_runs(class);
         let mut free = self.fresh[class].bytes.get() / block_size;
         let mut block = self.list(class).head.get();
         // SAFETY: a list holds null or a free block, whose first word leads to the next.

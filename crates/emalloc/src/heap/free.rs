@@ -9,7 +9,7 @@ use super::fault::{Fault, FaultKind, PageUse};
 use super::segment::{Page, Segment, class_in, page};
 use super::state::{List, State};
 use crate::layout::{MIN_ALIGN, PAGE, round_up};
-use crate::size_class::{CODES, SMALL_MAX, blocks_of_class, class_of, size_of_class, slot_of};
+use crate::size_class::{CODES, SMALL_MAX, class_of, size_of_class, slot_of};
 
 /// What a pointer turned out to be.
 #[derive(Clone, Copy)]
@@ -49,7 +49,7 @@ impl State {
         if !ptr::eq(segment.owner(), self) {
             return None;
         }
-        let code = usize::from(segment.map(segment.index_of(address)));
+        let code = usize::from(segment.map_at(address));
         (code < CODES).then_some(code)
     }
 
@@ -208,11 +208,10 @@ impl State {
             }
             segment
         };
-        let index = segment.index_of(address);
-        let byte = segment.map(index);
         let begins_page = address.is_multiple_of(PAGE);
-        match byte {
+        match segment.map_at(address) {
             page::LARGE if begins_page => {
+                let index = segment.index_of(address);
                 let run = Page { segment, index };
                 let pages = run.info(&self.geometry).length.get() as usize;
                 Ok(Place::Large { run, pages })
@@ -226,12 +225,9 @@ impl State {
     }
 
     fn locate_small(&self, segment: Segment, class: usize, address: usize) -> Result<Place, Fault> {
-        let run = self.run_of(Page {
-            segment,
-            index: segment.index_of(address),
-        });
-        let (block_size, offset) = (size_of_class(class), address - run.start().addr());
-        if offset / block_size >= blocks_of_class(class) {
+        let run = self.run_of(segment, class, address);
+        let (block_size, offset) = (size_of_class(class), address - run.start());
+        if offset / block_size >= run.blocks(class) {
             return Err(not_a_block(segment, address));
         }
         if !offset.is_multiple_of(block_size) {
@@ -271,7 +267,7 @@ fn foreign(address: usize) -> Fault {
 #[cold]
 fn not_a_block(segment: Segment, address: usize) -> Fault {
     let page = segment.index_of(address);
-    let holds = page_use(segment.map(page));
+    let holds = page_use(segment.map_at(address));
     let kind = FaultKind::NotABlock { page, holds };
     Fault { address, kind }
 }
@@ -287,7 +283,7 @@ fn freed_twice(address: usize, block_size: usize) -> Fault {
 /// What a byte of the page map means to the reader of a report.
 pub(super) fn page_use(byte: u8) -> PageUse {
     match byte {
-        page::HEADER => PageUse::Header,
+        page::HEADER | page::NURSERY => PageUse::Header,
         page::LARGE | page::LARGE_REST => PageUse::Large,
         page::HUGE | page::HUGE_REST => PageUse::Huge,
         page::RESERVE => PageUse::Reserve,

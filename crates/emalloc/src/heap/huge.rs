@@ -8,7 +8,7 @@
 use core::ptr;
 
 use super::error::AllocError;
-use super::segment::{Kind, MAP, Segment, page};
+use super::segment::{Kind, MAP, Segment, map_size, page};
 use super::state::State;
 use crate::layout::{PAGE, round_up};
 
@@ -216,7 +216,7 @@ impl State {
         let (header, block, grant_align) = if align < segment {
             (
                 0,
-                round_up(MAP + geometry.pages + 1, align.max(PAGE))?,
+                round_up(MAP + map_size(geometry.pages), align.max(PAGE))?,
                 segment,
             )
         } else {

@@ -21,6 +21,7 @@ mod index;
 mod large;
 mod limit;
 mod link;
+mod nursery;
 mod pages;
 mod reset;
 mod resize;

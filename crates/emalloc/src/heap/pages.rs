@@ -4,6 +4,7 @@
 
 use super::segment::{Kind, Page, Segment, page};
 use super::state::State;
+use crate::layout::PAGE_GRAINS;
 
 impl State {
     /// Takes a run of `pages` pages and marks them all `rest`; `None` if no free run is long enough.
@@ -139,7 +140,9 @@ impl State {
         let header = segment.header();
         let first = header.header_pages.get() as usize;
         let length = self.geometry.pages - first;
-        segment.fill(0, first, page::HEADER);
+        let nursery = self.nursery_start(segment);
+        segment.fill_grains(0, nursery, page::HEADER);
+        segment.fill_grains(nursery, first * PAGE_GRAINS - nursery, page::NURSERY);
         segment.fill(first, length, page::FREE);
         segment.fill(self.geometry.pages, 1, page::HEADER);
         header.free_pages.set(length as u32);

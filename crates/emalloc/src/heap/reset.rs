@@ -59,6 +59,7 @@ impl State {
         for count in &self.run_counts {
             count.set(0);
         }
+        self.nursery.next.set(self.nursery.start);
         self.free_runs.clear();
         self.empty_segments.set(0);
         self.reserve_at.set(None);

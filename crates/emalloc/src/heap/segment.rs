@@ -1,19 +1,19 @@
-//! Owns the inside of a segment: its header, the map that says what each page
-//! holds, and one [`PageInfo`] per page; and the arithmetic that leads from an
+//! Owns the inside of a segment: its header, the map that says what each grain
+//! of a page holds, and one [`PageInfo`] per page; and the arithmetic that leads from an
 //! address to them. Used inside `heap` only.
 //!
 //! A segment begins at a multiple of the segment size:
 //!
 //! ```text
-//! Header | map: one byte per page, and one | PageInfo per page | live bits (checked mode) | State (first segment)
+//! Header | map: 8 bytes per page, and 8 | PageInfo per page | live bits (checked mode) | State, nursery (first segment)
 //! page   | page   | page ...
 //! ```
 //!
 //! A huge block has a segment of its own, of which only the header and the map
 //! are used. Its block begins on the next page, or further on if it is aligned
 //! more strictly. A block aligned to the segment size or more begins exactly
-//! one segment size behind its header, which is why the map has one byte more
-//! than there are pages, and why [`Geometry::segment_address`] looks at the byte before
+//! one segment size behind its header, which is why the map covers one page more
+//! than there are, and why [`Geometry::segment_address`] looks at the byte before
 //! the block: no block ever begins where its own header does.
 
 use core::cell::Cell;
@@ -23,10 +23,10 @@ use core::ptr::{self, NonNull};
 use super::index::Index;
 use super::link::Link;
 use super::state::State;
-use crate::layout::{PAGE, PAGE_SHIFT};
+use crate::layout::{GRAIN_SHIFT, PAGE, PAGE_GRAINS, PAGE_SHIFT};
 use crate::size_class::CODES;
 
-/// What a byte of the page map says. Bytes below [`CODES`] are the code of a small run's class.
+/// What a byte of the map says. It is the same for all grains of a page, but in the nursery. Bytes below [`CODES`] are the code of a small run's class.
 pub(super) mod page {
     /// The segment's own header.
     pub const HEADER: u8 = 0xF0;
@@ -42,6 +42,8 @@ pub(super) mod page {
     pub const HUGE_REST: u8 = 0xF5;
     /// Set aside for the handler of an error.
     pub const RESERVE: u8 = 0xF6;
+    /// A grain of the nursery that no short run has.
+    pub const NURSERY: u8 = 0xF7;
 }
 
 /// What kind of segment a header heads.
@@ -70,7 +72,7 @@ pub(super) struct Header {
     /// Room for a process-wide front end: which of its heaps' threads this segment belongs to.
     pub front: Cell<usize>,
     pub kind: Cell<Kind>,
-    /// Pages from the header to the first block.
+    /// Pages of the header, the nursery included: up to the first run of pages.
     pub header_pages: Cell<u32>,
     /// Pages no run holds.
     pub free_pages: Cell<u32>,
@@ -83,7 +85,7 @@ pub(super) struct Header {
 /// Where the page map begins.
 pub(super) const MAP: usize = size_of::<Header>();
 
-/// What is known of one page, beside its byte in the map.
+/// What is known of one page, beside what the map says.
 #[repr(C)]
 pub(super) struct PageInfo {
     /// Free run, first page: its neighbours in the list of its length.
@@ -94,6 +96,11 @@ pub(super) struct PageInfo {
     pub length: Cell<u32>,
     /// Small run: pages from the run's first page to this one.
     pub back: Cell<u32>,
+}
+
+/// Bytes of the map of a segment of `pages` pages.
+pub(super) const fn map_size(pages: usize) -> usize {
+    (pages + 1) * PAGE_GRAINS
 }
 
 /// The measures of a heap's segments: the same for all of them.
@@ -118,7 +125,7 @@ pub(super) const GRANULES: usize = PAGE / 8;
 impl Geometry {
     pub fn new(segment_size: usize, checked: bool) -> Self {
         let pages = segment_size >> PAGE_SHIFT;
-        let infos = (MAP + pages + 1).next_multiple_of(align_of::<PageInfo>());
+        let infos = (MAP + map_size(pages)).next_multiple_of(align_of::<PageInfo>());
         let infos_end = (infos + pages * size_of::<PageInfo>()).next_multiple_of(align_of::<u64>());
         let (live, header_end) = if checked {
             (infos_end, infos_end + pages * (GRANULES / 8))
@@ -163,7 +170,7 @@ impl Geometry {
         let segment = segments.find(address)?;
         let offset = (info.addr() - address).checked_sub(self.infos)?;
         let index = offset / size_of::<PageInfo>();
-        let free = |index| segment.map(index) == page::FREE;
+        let free = |index| Page { segment, index }.map() == page::FREE;
         // (A huge segment has no free pages.)
         let is_one = offset.is_multiple_of(size_of::<PageInfo>())
             && (1..self.pages).contains(&index)
@@ -268,30 +275,57 @@ impl Segment {
         self.0.as_ptr().cast::<u8>().wrapping_add(offset)
     }
 
-    /// What the map says of page `index`, which is at most the number of pages.
+    /// What the map says of `grain`, which is at most the number of grains.
+    #[inline(always)]
+    pub fn grain(self, grain: usize) -> u8 {
+        // SAFETY: the map has a byte for each grain of each page and of one more, all written by `set_up`.
+        unsafe { self.byte(MAP + grain).read() }
+    }
+
+    /// What the map says of page `index`, which is at most the number of pages: of its first grain.
     #[inline(always)]
     pub fn map(self, index: usize) -> u8 {
-        // SAFETY: the map has one byte for each page and one more, all written by `set_up`.
-        unsafe { self.byte(MAP + index).read() }
+        self.grain(index * PAGE_GRAINS)
     }
 
     /// Sets the map for `count` pages from `index` on.
     pub fn fill(self, index: usize, count: usize, value: u8) {
-        let start = self.byte(MAP + index);
         if count == 1 {
-            // Most runs have one page, for which a call would cost more than the byte.
+            // Most runs have one page, for which a call would cost more than the word.
+            let word = u64::from_ne_bytes([value; PAGE_GRAINS]);
             // SAFETY: callers stay within the pages of the segment and one more; the map has that room.
-            unsafe { start.write(value) }
+            unsafe {
+                self.byte(MAP + index * PAGE_GRAINS)
+                    .cast::<u64>()
+                    .write(word)
+            }
         } else {
-            // SAFETY: as above.
-            unsafe { start.write_bytes(value, count) }
+            self.fill_grains(index * PAGE_GRAINS, count * PAGE_GRAINS, value);
         }
+    }
+
+    /// Sets the map for `count` grains from `grain` on.
+    pub fn fill_grains(self, grain: usize, count: usize, value: u8) {
+        // SAFETY: callers stay within the pages of the segment and one more; the map has that room.
+        unsafe { self.byte(MAP + grain).write_bytes(value, count) }
     }
 
     /// The page of this segment in which `address` lies, or the one behind the last.
     #[inline(always)]
     pub fn index_of(self, address: usize) -> usize {
         (address - self.address()) >> PAGE_SHIFT
+    }
+
+    /// The grain of this segment in which `address` lies, or the one behind the last.
+    #[inline(always)]
+    pub fn grain_of(self, address: usize) -> usize {
+        (address - self.address()) >> GRAIN_SHIFT
+    }
+
+    /// What the map says of the place at `address`.
+    #[inline(always)]
+    pub fn map_at(self, address: usize) -> u8 {
+        self.grain(self.grain_of(address))
     }
 
     /// What is known of page `index`.

@@ -5,12 +5,13 @@
 use core::cell::Cell;
 use core::ptr;
 
-use super::segment::{Page, code_in_map};
+use super::collect::Run;
+use super::segment::{Page, Segment, code_in_map};
 use super::state::{FreeBlock, List, State};
 use crate::layout::PAGE;
-use crate::size_class::{bytes_of_class, pages_of_class, size_of_class};
+use crate::size_class::{bytes_of_class, grains_of_short_run, pages_of_class, size_of_class};
 
-/// The first run of a class begins with a batch of this many blocks.
+/// The first run of pages of a class begins with a batch of this many blocks.
 const FIRST_BATCH: usize = 8;
 
 impl List {
@@ -91,22 +92,33 @@ impl State {
 
     /// Gives `class` a new run. Says no after `refuse`.
     fn add_run(&self, class: usize, requested: usize) -> bool {
-        let pages = pages_of_class(class);
-        let Some(run) = self.find_pages(pages, PAGE, code_in_map(class), requested) else {
+        let Some(run) = self
+            .take_short_run(class)
+            .or_else(|| self.take_run(class, requested))
+        else {
             return false;
         };
-        for back in 1..pages {
-            run.plus(back).info(&self.geometry).back.set(back as u32);
-        }
         // A handler that was told of the soft limit may have used the heap and got a run meanwhile.
         while self.fresh[class].bytes.get() > 0 {
             let block = self.carve(class);
             self.list(class).push(block);
         }
-        self.fresh[class].next.set(run.start());
-        self.fresh[class].bytes.set(bytes_of_class(class));
+        let bytes = run.blocks(class) * size_of_class(class);
+        let start = run.segment.byte(run.start() - run.segment.address());
+        self.fresh[class].next.set(start);
+        self.fresh[class].bytes.set(bytes);
         self.run_counts[class].set(self.run_counts[class].get() + 1);
         true
+    }
+
+    /// A run of pages for `class`. `None` after `refuse`.
+    fn take_run(&self, class: usize, requested: usize) -> Option<Run> {
+        let pages = pages_of_class(class);
+        let first = self.find_pages(pages, PAGE, code_in_map(class), requested)?;
+        for back in 1..pages {
+            first.plus(back).info(&self.geometry).back.set(back as u32);
+        }
+        Some(Run::of_pages(first, pages))
     }
 
     /// The next block of the class's newest run, which has one; the few after it go on the list.
@@ -115,10 +127,11 @@ impl State {
         let fresh = &self.fresh[class];
         let (block, bytes) = (fresh.next.get(), fresh.bytes.get());
         // As much again as the run has given so far, up to the end of the page: a heap that needs few
-        // blocks is spared the rest, one that needs many is soon served by the page.
+        // blocks is spared the rest, one that needs many is soon served by the page. (A short run counts as the
+        // end of a whole one, and is carved at once.)
         let given = bytes_of_class(class) - bytes;
         let most = match self.run_counts[class].get() {
-            1 => given.max(FIRST_BATCH * size),
+            1 | 2 => given.max(FIRST_BATCH * size),
             _ => PAGE,
         };
         let to_page_end = PAGE - block.addr() % PAGE;
@@ -129,13 +142,25 @@ impl State {
         block
     }
 
-    /// The first page of the small run that `page` belongs to.
-    pub fn run_of(&self, page: Page) -> Page {
-        let back = page.info(&self.geometry).back.get() as usize;
-        Page {
-            segment: page.segment,
-            index: page.index - back,
+    /// The run of `class` in which `address` lies.
+    pub fn run_of(&self, segment: Segment, class: usize, address: usize) -> Run {
+        let (mut grain, byte) = (segment.grain_of(address), code_in_map(class));
+        if self.in_nursery(segment, grain) {
+            // A class has one short run at most; the grain before the nursery is the header's.
+            while segment.grain(grain - 1) == byte {
+                grain -= 1;
+            }
+            return Run {
+                segment,
+                grain,
+                grains: grains_of_short_run(class),
+                byte,
+            };
         }
+        let index = segment.index_of(address);
+        let back = segment.info(&self.geometry, index).back.get() as usize;
+        let index = index - back;
+        Run::of_pages(Page { segment, index }, pages_of_class(class))
     }
 
     /// Whether the block at `address` lies where its class's run is not carved yet.

@@ -10,6 +10,7 @@ use super::error::AllocError;
 use super::gate::Gate;
 use super::handler::Handler;
 use super::index::Index;
+use super::nursery::Nursery;
 use super::runs::FreeRuns;
 use super::segment::{Geometry, Segment};
 use crate::size_class::CLASSES;
@@ -81,6 +82,7 @@ pub(super) struct State {
     pub fresh: [Fresh; CLASSES],
     /// Runs, by class.
     pub run_counts: [Cell<u32>; CLASSES],
+    pub nursery: Nursery,
     pub free_runs: FreeRuns,
     pub index: Index,
 

@@ -8,7 +8,7 @@ use super::free::page_use;
 use super::segment::{Kind, class_in};
 use super::state::State;
 use crate::layout::PAGE;
-use crate::size_class::{MAX_RUN, blocks_of_class, size_of_class};
+use crate::size_class::{MAX_RUN, size_of_class};
 
 /// One thing met on a walk. After a segment come its runs, after a run of blocks its live blocks,
 /// all by rising address.
@@ -73,15 +73,15 @@ impl State {
     /// The second answer is whether no block was on the list twice.
     pub fn free_map(&self, class: usize, run: Run) -> (FreeMap, bool) {
         let size = size_of_class(class);
-        let start = run.first.start().addr();
+        let start = run.start();
         let mut map = FreeMap { words: [0; WORDS] };
         let mut once = true;
-        for block in self.free_blocks(run.first) {
+        for block in self.free_blocks(class, run) {
             once &= !map.mark((block.addr() - start) / size);
         }
-        if self.holds_fresh(class, run.first) {
+        if self.holds_fresh(class, run) {
             let from = (self.fresh[class].next.get().addr() - start) / size;
-            for number in from..blocks_of_class(class) {
+            for number in from..run.blocks(class) {
                 once &= !map.mark(number);
             }
         }
@@ -89,7 +89,7 @@ impl State {
     }
 
     fn visit_run(&self, run: Run, visit: &mut dyn FnMut(Item)) {
-        let (address, size) = (run.first.start().addr(), run.pages * PAGE);
+        let (address, size) = (run.start(), run.bytes());
         let holds = page_use(run.byte);
         let Some(class) = class_in(run.byte) else {
             visit(Item::Run {
@@ -104,7 +104,7 @@ impl State {
             }
             return;
         };
-        let (block_size, blocks) = (size_of_class(class), blocks_of_class(class));
+        let (block_size, blocks) = (size_of_class(class), run.blocks(class));
         visit(Item::Run {
             address,
             size,
