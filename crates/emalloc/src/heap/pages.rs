@@ -37,7 +37,7 @@ impl State {
     }
 
     /// Takes the first `pages` pages of the free run that begins at `run`.
-    #[inline]
+    #[inline(always)]
     fn take_front(&self, run: Page, pages: usize, rest: u8) {
         let length = run.info(&self.geometry).length.get() as usize;
         self.note_taking(run.segment, length);
