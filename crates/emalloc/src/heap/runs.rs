@@ -37,6 +37,11 @@ fn list_of(pages: usize) -> usize {
     EXACT + (doubling - 6) * 4 + ((pages >> (doubling - 2)) & 3)
 }
 
+/// Whether a run of `length` pages and a shorter one of `left` are on the same list.
+fn share_list(length: usize, left: usize) -> bool {
+    left > EXACT && (length ^ left) >> (length.ilog2() - 2) == 0
+}
+
 /// The first list of which every run has at least `pages` pages.
 fn list_above(pages: usize) -> usize {
     if pages <= EXACT {
@@ -117,7 +122,7 @@ impl FreeRuns {
         let info = first.info(geometry);
         let left = length - pages;
         let list = list_of(length);
-        if left == 0 || list_of(left) != list {
+        if !share_list(length, left) {
             self.unlist(info, list);
             if left > 0 {
                 self.insert(geometry, first.plus(pages), left);
@@ -142,6 +147,20 @@ impl FreeRuns {
         match info_at(previous) {
             Some(previous) => previous.next.set(pointer),
             None => self.lists[list].set(pointer),
+        }
+    }
+
+    /// Leaves the first `left` pages of the run of `length` pages that begins at `first`.
+    #[inline]
+    pub fn shorten(&self, geometry: &Geometry, first: Page, length: usize, left: usize) {
+        if share_list(length, left) {
+            first.info(geometry).length.set(left as u32);
+            first.plus(left - 1).info(geometry).length.set(left as u32);
+            return;
+        }
+        self.unlist(first.info(geometry), list_of(length));
+        if left > 0 {
+            self.insert(geometry, first, left);
         }
     }
 
@@ -234,6 +253,12 @@ mod tests {
         for pages in 1..=most {
             assert!(list_of(pages) < LISTS);
             assert!(pages == 1 || list_of(pages) >= list_of(pages - 1));
+        }
+        for length in 1..2000 {
+            for left in 0..length {
+                let same = left > 0 && list_of(length) == list_of(left);
+                assert_eq!(share_list(length, left), same, "{length} {left}");
+            }
         }
         // The shortest run of `list_above(n)` has at least n pages.
         let mut shortest = [usize::MAX; LISTS + 1];
