@@ -66,13 +66,10 @@ impl FreeRuns {
     /// Enters the run that begins at `first` and has `pages` pages.
     #[inline]
     pub fn insert(&self, geometry: &Geometry, first: Page, pages: usize) {
-        let info = first.info(geometry);
-        info.length.set(pages as u32);
-        first
-            .plus(pages - 1)
-            .info(geometry)
-            .length
-            .set(pages as u32);
+        let last = first.plus(pages - 1);
+        let info = last.info(geometry);
+        first.set_span(geometry, pages);
+        last.set_span(geometry, pages);
         let list = list_of(pages);
         let head = self.lists[list].get();
         info.next.set(head);
@@ -88,8 +85,8 @@ impl FreeRuns {
 
     /// Takes out the run that begins at `first`.
     pub fn remove(&self, geometry: &Geometry, first: Page) {
-        let info = first.info(geometry);
-        self.unlist(info, list_of(info.length.get() as usize));
+        let pages = first.span(geometry);
+        self.unlist(first.plus(pages - 1).info(geometry), list_of(pages));
     }
 
     /// Takes out of list `list` what is on it.
@@ -114,34 +111,18 @@ impl FreeRuns {
     /// Takes `pages` pages off the beginning of the run of `length` pages that begins at `first`.
     #[inline]
     pub fn cut(&self, geometry: &Geometry, first: Page, length: usize, pages: usize) {
-        let info = first.info(geometry);
+        let last = first.plus(length - 1);
         let left = length - pages;
         let list = list_of(length);
-        if left == 0 || list_of(left) != list {
-            self.unlist(info, list);
-            if left > 0 {
-                self.insert(geometry, first.plus(pages), left);
-            }
+        if left > 0 && list_of(left) == list {
+            // What is left keeps its place in the list, because that is its last page's.
+            first.plus(pages).set_span(geometry, left);
+            last.set_span(geometry, left);
             return;
         }
-        // What is left takes its place in the list.
-        let rest = first.plus(pages).info(geometry);
-        let (next, previous) = (info.next.get(), info.previous.get());
-        rest.next.set(next);
-        rest.previous.set(previous);
-        rest.length.set(left as u32);
-        first
-            .plus(length - 1)
-            .info(geometry)
-            .length
-            .set(left as u32);
-        let pointer = ptr::from_ref(rest).cast_mut();
-        if let Some(next) = info_at(next) {
-            next.previous.set(pointer);
-        }
-        match info_at(previous) {
-            Some(previous) => previous.next.set(pointer),
-            None => self.lists[list].set(pointer),
+        self.unlist(last.info(geometry), list);
+        if left > 0 {
+            self.insert(geometry, first.plus(pages), left);
         }
     }
 
@@ -152,8 +133,9 @@ impl FreeRuns {
             let mut run = self.lists.get(list_of(pages))?.get();
             let mut tries = if thorough { usize::MAX } else { TRIES };
             while let Some(info) = info_at(run) {
-                if info.length.get() as usize >= pages {
-                    return Some(geometry.page_of(run));
+                let last = geometry.page_of(run);
+                if last.span(geometry) >= pages {
+                    return Some(first_of(last, geometry));
                 }
                 tries -= 1;
                 if tries == 0 {
@@ -163,11 +145,12 @@ impl FreeRuns {
             }
         }
         let list = self.first_filled(list_above(pages))?;
-        Some(geometry.page_of(self.lists[list].get()))
+        let last = geometry.page_of(self.lists[list].get());
+        Some(first_of(last, geometry))
     }
 
     /// Pages of the longest free run.
-    pub fn longest(&self) -> usize {
+    pub fn longest(&self, geometry: &Geometry) -> usize {
         let last = match (self.filled[0].get(), self.filled[1].get()) {
             (0, 0) => return 0,
             (low, 0) => low.ilog2() as usize,
@@ -176,7 +159,7 @@ impl FreeRuns {
         let mut run = self.lists[last].get();
         let mut longest = 0;
         while let Some(info) = info_at(run) {
-            longest = longest.max(info.length.get() as usize);
+            longest = longest.max(geometry.page_of(run).span(geometry));
             run = info.next.get();
         }
         longest
@@ -193,11 +176,11 @@ impl FreeRuns {
                 return Err(0);
             }
             while !run.is_null() {
-                let page = geometry.free_run_of(run, index).ok_or(run.addr())?;
-                let info = page.info(geometry);
-                let length = info.length.get() as usize;
+                let last = geometry.free_run_of(run, index).ok_or(run.addr())?;
+                let info = last.info(geometry);
+                let length = last.span(geometry);
                 if length == 0 || list_of(length) != number || info.previous.get() != previous {
-                    return Err(page.start().addr());
+                    return Err(last.start().addr());
                 }
                 pages += length;
                 previous = run;
@@ -215,6 +198,15 @@ impl FreeRuns {
             bits = self.filled.get(word)?.get();
         }
         Some(word * 64 + bits.trailing_zeros() as usize)
+    }
+}
+
+/// The first page of the free run whose last one this is.
+fn first_of(last: Page, geometry: &Geometry) -> Page {
+    let pages = last.span(geometry);
+    Page {
+        segment: last.segment,
+        index: last.index + 1 - pages,
     }
 }
 
