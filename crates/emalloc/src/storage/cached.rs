@@ -421,6 +421,7 @@ unsafe impl<S: Storage> Storage for Cached<S> {
             start: start.as_ptr(),
             size,
             align,
+            warm_end: false,
         };
         let keep = |store: &mut Store, ways| {
             // Both counts change at once, so that their sum stays below the bound.

@@ -17,6 +17,8 @@ pub(super) struct Piece {
     pub(super) start: *mut u8,
     pub(super) size: usize,
     pub(super) align: usize,
+    /// Whether its end is warmer than its beginning: where what was put last lies, and what is taken next.
+    pub(super) warm_end: bool,
 }
 
 impl Piece {
@@ -24,6 +26,7 @@ impl Piece {
         start: ptr::null_mut(),
         size: 0,
         align: 0,
+        warm_end: false,
     };
 
     /// Its first byte; `None` if there is no piece.
@@ -40,7 +43,7 @@ impl Piece {
         Self {
             start: ptr::with_exposed_provenance_mut(self.start.addr() + offset),
             size,
-            align: self.align,
+            ..self
         }
     }
 }
@@ -99,10 +102,12 @@ impl Kept {
             if let Some(before) = self.position(|other| other.end() == piece.start.addr()) {
                 let other = self.remove(before);
                 piece = other.part(0, other.size + piece.size);
+                piece.warm_end = true;
             }
             if let Some(after) = self.position(|other| other.start.addr() == piece.end()) {
                 let other = self.remove(after);
                 piece = piece.part(0, piece.size + other.size);
+                piece.warm_end = false;
             }
         }
         let Some(place) = self.pieces.get_mut(self.count) else {
@@ -139,7 +144,12 @@ impl Kept {
             }
         }
         let piece = self.remove(best?.0);
-        let skip = skip_of(piece, wanted.align)?;
+        let first = skip_of(piece, wanted.align)?;
+        let skip = if piece.warm_end {
+            first + ((piece.size - first - wanted.size) & !(wanted.align - 1))
+        } else {
+            first
+        };
         self.put_rest(piece, 0, skip);
         let end = skip + wanted.size;
         self.put_rest(piece, end, piece.size - end);
