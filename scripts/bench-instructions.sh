@@ -12,8 +12,9 @@ Prints for each ALLOCATOR (as in `emalloc-bench --only`; default: emalloc in its
 zend and mimalloc2-heap)
   operation  instructions per operation of the trace (default: traces/twig.emtr.zst), net of the
              replay itself, on a heap that has replayed it once before
-  pair       instructions per allocation and free of 64 bytes, one after the other; and net of
-             the loop and the write to the block
+  pair       instructions per allocation and free of 64 bytes, one after the other (emalloc is told
+             the size again when it frees, as Rust's containers do; the others free as C does);
+             and net of the loop and the write to the block
 Both are differences of two lengths of the same run, so nothing else is in them. Two or three
 minutes per allocator. snmalloc does not run under valgrind.
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use emalloc::heap::{Explained, Figures, Heap, explain};
+use emalloc::heap::{Explained, Figures, Heap, Limit, explain};
 use emalloc::layout::{MAX_SEGMENT, MIN_SEGMENT, PAGE};
 use emalloc::size_class::{CLASSES, SMALL_MAX, size_of_class};
 use emalloc::storage::{Counting, Malloc};
@@ -122,11 +122,25 @@ fn the_longest_run_is_what_is_served_without_the_storage() {
 
 #[test]
 fn a_request_is_served_as_explained() {
+    for near_a_limit in [false, true] {
+        served_as_explained(near_a_limit);
+    }
+    for segment in [MIN_SEGMENT, 2 << 20, MAX_SEGMENT] {
+        assert_eq!(explain(usize::MAX, segment), Explained::TooLarge);
+        assert_eq!(explain(isize::MAX as usize, segment), Explained::TooLarge);
+    }
+}
+
+/// Near a limit a grant has no byte to spare, else an eighth.
+fn served_as_explained(near_a_limit: bool) {
     let sizes = (0..=SMALL_MAX + 1)
         .step_by(7)
         .chain([0, 1, 8, SMALL_MAX, SMALL_MAX + 1])
         .chain((1..40).flat_map(|pages| [pages * PAGE - 1, pages * PAGE, pages * PAGE + 1]));
     let (counting, heap) = heap();
+    if near_a_limit {
+        heap.set_soft_limit(Limit::Bytes(1));
+    }
     for size in sizes {
         let before = counting.counts().live_bytes;
         let block = heap.allocate(size);
@@ -155,16 +169,14 @@ fn a_request_is_served_as_explained() {
                 assert!(granted == 0 || granted == SEGMENT);
             }
             Explained::Huge { header, size } => {
-                assert_eq!((size, size - header), (granted, usable));
+                assert_eq!(size - header, usable);
+                let most = if near_a_limit { size } else { size + size / 8 };
+                assert!((size..=most).contains(&granted), "{granted} for {size}");
             }
             other => panic!("{size}: {other:?}"),
         }
         // SAFETY: just allocated.
         unsafe { heap.free(block) };
         heap.collect();
-    }
-    for segment in [MIN_SEGMENT, 2 << 20, MAX_SEGMENT] {
-        assert_eq!(explain(usize::MAX, segment), Explained::TooLarge);
-        assert_eq!(explain(isize::MAX as usize, segment), Explained::TooLarge);
     }
 }

@@ -86,17 +86,18 @@ fn victim(checked: bool) -> Victim {
     }
     // One block over a whole segment finds the map: all its pages but the first are marked alike.
     let whole = heap.allocate(SEGMENT - PAGE);
-    let pages = whole.as_ptr().expose_provenance() & !(SEGMENT - 1);
-    let header = bytes(pages, PAGE);
+    let header = bytes(whole.as_ptr().expose_provenance() & !(SEGMENT - 1), PAGE);
     let rest = MAP - 3 * (PAGE / GRAIN);
     let alike = |window: &[u8]| window[0] != 0 && window.iter().all(|byte| *byte == window[0]);
     let map = header.windows(rest).position(alike).unwrap() - 2 * (PAGE / GRAIN);
     free(&heap, whole);
 
     heap.allocate(HUGE);
+    let mut pages = 0;
     for size in [40, 2048, PAGE, 100, 2 * PAGE] {
         let blocks = [(); 3].map(|()| heap.allocate(size));
         free(&heap, blocks[1]);
+        pages = blocks[0].as_ptr().expose_provenance() & !(SEGMENT - 1);
     }
     let huge = heap.allocate(2 * HUGE).as_ptr().expose_provenance() & !(SEGMENT - 1);
     heap.allocate(3 * HUGE);
@@ -295,14 +296,12 @@ fn lists_of_free_runs() {
                 }
             }
         });
-        // A run is listed by its last page.
-        let &(first, length) = free.iter().find(|(_, pages)| *pages > 1).unwrap();
-        let &(other, others) = free.iter().find(|(other, _)| *other != first).unwrap();
-        let (long, other) = (first + length - 1, other + others - 1);
+        let &(long, long_pages) = free.iter().find(|(_, pages)| *pages > 1).unwrap();
+        let &(other, _) = free.iter().find(|(first, _)| *first != long).unwrap();
         let elsewhere = [
             // Itself, the inside of a free run, one of another list, no free run, between two.
             info(long),
-            info(first),
+            info(long + 1),
             info(other),
             info(used[1].0),
             info(long) + 1,
@@ -324,13 +323,54 @@ fn lists_of_free_runs() {
         }
         // How long a run is, in its first and its last page.
         for length in [0u32, 1, 3, u32::MAX] {
-            for field in [span(first), span(long)] {
+            for field in [span(long), span(long + long_pages - 1)] {
                 let corruption =
                     with_bytes(field, &length.to_ne_bytes(), || heap.check()).unwrap_err();
                 assert_eq!(corruption.invariant, Invariant::PageMap);
             }
         }
         assert_eq!(heap.check(), Ok(()));
+    }
+}
+
+#[test]
+fn the_size_of_a_huge_block() {
+    for checked in [false, true] {
+        let Victim {
+            heap, huge, map, ..
+        } = victim(checked);
+        let mut sizes = Vec::new();
+        heap.walk(&mut |item| {
+            if let Item::Block { address, size, .. } = item
+                && address & !(SEGMENT - 1) == huge
+            {
+                sizes.push(size);
+            }
+        });
+        let &[size] = sizes.as_slice() else {
+            panic!("{sizes:?}")
+        };
+        let field = (0..map)
+            .step_by(WORD)
+            .find(|offset| bytes(huge + offset, WORD) == size.to_ne_bytes())
+            .unwrap();
+        // Nothing, more than the grant, no whole pages, less than half of it; and one that only the sum betrays.
+        for (wrong, invariant) in [
+            (0, Invariant::SegmentLinks),
+            (size * 2, Invariant::SegmentLinks),
+            (usize::MAX, Invariant::SegmentLinks),
+            (usize::MAX - SEGMENT, Invariant::SegmentLinks),
+            (size - 1, Invariant::SegmentLinks),
+            (PAGE, Invariant::SegmentLinks),
+            (size - PAGE, Invariant::Usage),
+        ] {
+            let said = said(&heap, huge + field, &wrong.to_ne_bytes());
+            assert_eq!(
+                said.map(|(invariant, _)| invariant),
+                Some(invariant),
+                "{wrong:#x}"
+            );
+        }
     }
 }
 

@@ -33,11 +33,13 @@ enum How {
 }
 
 impl Request {
-    /// A heap without a free page, in which the block to be resized lies.
+    /// A heap without a free page, in which the block to be resized lies. Its soft limit was passed long ago, so
+    /// nothing has room to spare.
     fn heap(self) -> (Heap, NonNull<u8>) {
         let heap = Heap::builder()
             .storage(Malloc)
             .segment_size(SEGMENT)
+            .soft_limit(Limit::Bytes(1))
             .build()
             .unwrap();
         let block = self.first_block(&heap);
@@ -102,6 +104,8 @@ fn is_exact_to_the_byte() {
             continue;
         }
         let (heap, block) = request.heap();
+        // The limit alone must see to that from here on.
+        heap.set_soft_limit(Limit::Unlimited);
         heap.set_limit(Limit::Bytes(needed)).unwrap();
         assert!(
             request.ask(&heap, block).is_ok(),
@@ -110,6 +114,7 @@ fn is_exact_to_the_byte() {
         assert_eq!(heap.real_peak(), needed);
 
         let (heap, block) = request.heap();
+        heap.set_soft_limit(Limit::Unlimited);
         let limit = needed - 1;
         heap.set_limit(Limit::Bytes(limit)).unwrap();
         let usage = heap.usage();

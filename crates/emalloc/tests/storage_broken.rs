@@ -37,6 +37,7 @@ enum Fault {
     DiscardsSecretly,
     DiscardSpills,
     RefusedDiscardSpoils,
+    FreesMoreThanThePart,
 }
 
 use Fault::*;
@@ -116,6 +117,7 @@ unsafe impl Storage for Broken {
         capabilities.grow_in_place = resizes;
         capabilities.shrink_in_place = resizes;
         capabilities.discard = matches!(self.fault, DiscardSpills | RefusedDiscardSpoils);
+        capabilities.divisible = self.is(FreesMoreThanThePart);
         capabilities.move_without_copy = matches!(
             self.fault,
             MoveForgets | MoveMisaligns | MoveCallsDirtyMemoryZero | RefusedMoveSpoils
@@ -168,10 +170,18 @@ unsafe impl Storage for Broken {
         if self.is(SameMemoryTwice) || self.is(Misaligned) {
             return;
         }
-        self.alive
-            .lock()
-            .unwrap()
-            .retain(|&(other, _, _)| other != start);
+        let mut alive = self.alive.lock().unwrap();
+        if self.is(FreesMoreThanThePart)
+            && let Some(&(whole, all, _)) = alive.iter().find(|(other, all, _)| {
+                (other.addr().get()..other.addr().get() + all).contains(&start.addr().get())
+            })
+            && all != size
+        {
+            fill(whole, all);
+            return;
+        }
+        alive.retain(|&(other, _, _)| other != start);
+        drop(alive);
         if self.is(FreeSpoilsOthers) {
             self.spoil_the_others(None);
         }
@@ -297,6 +307,10 @@ const EXPECTED: &[(Fault, &str)] = &[
     (DiscardsSecretly, "a storage that can discard says so"),
     (DiscardSpills, "a discard leaves what is around it alone"),
     (RefusedDiscardSpoils, "a discard that gives nothing back"),
+    (
+        FreesMoreThanThePart,
+        "a part that is freed leaves the others alone",
+    ),
 ];
 
 #[test]

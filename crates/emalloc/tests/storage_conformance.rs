@@ -1,7 +1,9 @@
 //! Every storage that is here, and wrappers several deep, through the public suite.
 
 use emalloc::storage::conformance::{self, ALL_BYTES};
-use emalloc::storage::{Budget, Cached, Counting, Failing, Fixed, Storage, StorageError, registry};
+use emalloc::storage::{
+    Budget, Cached, Counting, Failing, Fixed, MALLOC, Regions, Storage, StorageError, registry,
+};
 use std::time::Duration;
 
 const MIB: usize = 1 << 20;
@@ -46,6 +48,7 @@ fn every_storage_of_the_registry_in_every_wrapper() {
         passes_in_little(|| Ok(Budget::new(open(entry)?, Some(48 * MIB))));
         passes_in_little(|| Ok(Counting::new(open(entry)?)));
         passes_in_little(|| Ok(Failing::new(open(entry)?)));
+        passes_in_little(|| Ok(Regions::new(open(entry)?)));
     }
 }
 
@@ -65,10 +68,34 @@ fn wrappers_several_deep() {
     }
 }
 
+#[test]
+fn regions() {
+    passes(|| Ok(Regions::new(MALLOC)));
+    passes(|| Ok(Regions::new(Counting::new(MALLOC))));
+    passes(|| Ok(Cached::new(Regions::new(MALLOC))));
+    passes(|| Ok(Cached::new(Regions::new(MALLOC)).per_request()));
+    passes_in_little(|| Ok(Cached::new(Cached::new(Regions::new(Regions::new(MALLOC))))));
+    passes_in_little(|| Ok(Cached::new(Regions::new(MALLOC)).with_limit(3 * 4096)));
+    // A storage inside that has no room for a whole region.
+    passes_in_little(|| Ok(Regions::new(Budget::new(MALLOC, Some(48 * MIB)))));
+    passes_in_little(|| Ok(Regions::new(Fixed::with_capacity(48 * MIB)?)));
+    passes(|| Ok(Failing::new(Regions::new(&MALLOC))));
+    passes(registry::default_storage);
+}
+
+#[test]
+#[cfg(unix)]
+fn mappings_cut_and_joined() {
+    use emalloc::storage::MmapAnon;
+    passes(|| Ok(Cached::new(MmapAnon)));
+    passes(|| Ok(Cached::new(MmapAnon).with_interval(Duration::ZERO)));
+    passes(|| Ok(Cached::new(MmapAnon).per_request().with_limit(MIB + 12_345)));
+    passes(|| Ok(Cached::new(Budget::new(MmapAnon, Some(80 * MIB)))));
+}
+
 #[cfg(feature = "std")]
 #[test]
 fn behind_pointers() {
-    use emalloc::storage::MALLOC;
     use std::sync::Arc;
     passes_in_little(|| Ok(&MALLOC));
     passes_in_little(|| Ok(&MALLOC as &'static (dyn Storage + Sync)));

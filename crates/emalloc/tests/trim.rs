@@ -12,7 +12,7 @@ use common::model::Model;
 use common::probe::{assert_all_returned, on, probe};
 use emalloc::heap::{Collected, Heap, Retain};
 use emalloc::layout::PAGE;
-use emalloc::storage::{Cached, Counting, Malloc, Storage};
+use emalloc::storage::{Cached, Counting, Fixed, Malloc, Storage};
 
 const SEGMENT: usize = 256 << 10;
 
@@ -79,7 +79,7 @@ fn what_only_free_blocks_hold_goes_too() {
 
 #[test]
 fn a_storage_that_cannot_discard_is_not_asked() {
-    let probe = probe(Malloc);
+    let probe = probe(Fixed::with_capacity(4 * SEGMENT).unwrap());
     let heap = on(&probe, SEGMENT).build().unwrap();
     assert_eq!(heap.trim(), Collected::default());
     assert_eq!((probe.counts().discarded, probe.counts().trimmed), (0, 1));
@@ -87,7 +87,8 @@ fn a_storage_that_cannot_discard_is_not_asked() {
 
 #[test]
 fn what_the_storage_keeps_in_store_is_counted() {
-    let storage = Arc::new(Cached::new(Counting::new(Malloc)));
+    let buffer = Fixed::with_capacity(8 * SEGMENT).unwrap();
+    let storage = Arc::new(Cached::new(Counting::new(buffer)));
     let mut heap = Heap::builder()
         .storage(Arc::clone(&storage))
         .segment_size(SEGMENT)

@@ -59,21 +59,29 @@ impl State {
         let base = unsafe { header.base.as_ptr().cast::<usize>().read() };
         let (at, geometry) = (segment.address(), &self.geometry);
         let (size, align) = (header.size.get(), header.align.get());
+        let block = header.block.get();
         let grant_is_sound = if kind == Kind::Pages as u8 {
-            (base, size, align) == (at, geometry.segment_size, geometry.segment_size)
+            (base, size, align) == (at, geometry.segment_size, geometry.segment_size) && block == 0
         } else {
             let front = at.wrapping_sub(base);
             let pages = header.header_pages.get() as usize;
-            let block = pages
+            let needed = pages
                 .checked_mul(PAGE)
-                .and_then(|bytes| bytes.checked_add(front));
+                .and_then(|bytes| bytes.checked_add(front))
+                .and_then(|before| before.checked_add(block));
+            let granularity = self.capabilities.granularity;
+            // There may be room to spare behind the block, but never more than half of the grant.
+            let block_fits = |needed: usize| {
+                needed <= size && needed >= size / 2 && needed.is_multiple_of(granularity)
+            };
             kind == Kind::Huge as u8
                 && align.is_power_of_two()
                 && align >= geometry.segment_size
                 && base.is_multiple_of(align)
-                && size.is_multiple_of(self.capabilities.granularity)
+                && size.is_multiple_of(granularity)
                 && isize::try_from(size).is_ok()
-                && block.is_some_and(|block| block < size)
+                && block > 0
+                && needed.is_some_and(block_fits)
         };
         core::ptr::eq(header.owner.get(), self)
             && links.iter().all(|link| link.is_sound())

@@ -33,7 +33,8 @@ pub enum Explained {
     Huge {
         /// Bytes in front of the block.
         header: usize,
-        /// Bytes taken from the storage, for a storage that deals in pages.
+        /// Bytes taken from the storage, for a storage that deals in pages; far from the limits up to an eighth more,
+        /// as room to spare.
         size: usize,
     },
     /// Not at all: no address space holds it.

@@ -136,12 +136,13 @@ impl State {
         let header = segment.header();
         let (base, old, align) = (header.base.get(), header.size.get(), header.align.get());
         let new = self.with_spare(exact, false);
-        // An eighth to spare is what a grant may have anyway.
-        if exact > old / 8 * 7 || new >= old {
+        // An eighth to spare is what a grant may have anyway, far from the limits.
+        let spare = exact > old / 8 * 7 && self.is_far_from_limits(0);
+        if spare || new >= old {
             return true;
         }
-        // SAFETY: the grant is as the header says; what is cut off lies behind the block's new end.
         let cut = self.capabilities.shrink_in_place
+            // SAFETY: the grant is as the header says; what is cut off lies behind the block's new end.
             && unsafe { self.storage().resize(base, old, new, align) }.is_ok();
         if cut {
             self.count_resized(segment, old, new);
@@ -179,10 +180,10 @@ impl State {
     fn stretch_huge(&self, segment: Segment, new: usize, align: usize) -> Option<Segment> {
         let header = segment.header();
         let (base, old, grant_align) = (header.base.get(), header.size.get(), header.align.get());
-        // SAFETY: the grant is as the header says.
-        if self.capabilities.grow_in_place
-            && unsafe { self.storage().resize(base, old, new, grant_align) }.is_ok()
-        {
+        let stretched = self.capabilities.grow_in_place
+            // SAFETY: the grant is as the header says.
+            && unsafe { self.storage().resize(base, old, new, grant_align) }.is_ok();
+        if stretched {
             return Some(segment);
         }
         if !self.capabilities.move_without_copy || align > grant_align {

@@ -4,7 +4,7 @@
 use core::ptr;
 
 use super::error::AllocError;
-use super::segment::{Page, page};
+use super::segment::{Page, class_in, page};
 use super::state::State;
 use crate::layout::PAGE;
 use crate::storage::Grant;
@@ -50,15 +50,32 @@ impl State {
         mark: u8,
         requested: usize,
     ) -> Option<Page> {
-        if align <= PAGE
-            && let Some(run) = self.take_pages(pages, mark, false)
-        {
-            return Some(run);
+        match self.take_free_pages(pages, align, mark, false) {
+            Some(run) => Some(run),
+            None => self.find_pages_slow(pages, align, mark, requested),
         }
-        self.find_pages_slow(pages, align, mark, requested)
     }
 
-    /// As [`find_pages`](Self::find_pages), in all cases.
+    /// A run out of the free ones. Those of small blocks are taken from the end of a free run, so that they are not in
+    /// the way of large blocks that grow where they are.
+    #[inline]
+    fn take_free_pages(
+        &self,
+        pages: usize,
+        align: usize,
+        mark: u8,
+        thorough: bool,
+    ) -> Option<Page> {
+        if class_in(mark).is_some() {
+            self.take_last_pages(pages, mark, thorough)
+        } else if align <= PAGE {
+            self.take_pages(pages, mark, thorough)
+        } else {
+            self.take_aligned_pages(pages, align, mark, thorough)
+        }
+    }
+
+    /// As [`find_pages`](Self::find_pages), if no free run is found at once.
     #[cold]
     #[inline(never)]
     fn find_pages_slow(
@@ -68,16 +85,7 @@ impl State {
         mark: u8,
         requested: usize,
     ) -> Option<Page> {
-        let take = |thorough| {
-            if align <= PAGE {
-                self.take_pages(pages, mark, thorough)
-            } else {
-                self.take_aligned_pages(pages, align, mark, thorough)
-            }
-        };
-        if let Some(run) = take(false) {
-            return Some(run);
-        }
+        let take = |thorough| self.take_free_pages(pages, align, mark, thorough);
         if self.add_segment(requested).is_ok() {
             // The new segment's run is the first of its list.
             return take(false);

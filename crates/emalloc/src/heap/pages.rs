@@ -37,8 +37,21 @@ impl State {
         Some(run.plus(skip))
     }
 
-    /// Takes the first `pages` pages of the free run that begins at `run`.
+    /// As [`take_pages`](Self::take_pages), from the end of a free run.
     #[inline]
+    pub fn take_last_pages(&self, pages: usize, rest: u8, thorough: bool) -> Option<Page> {
+        let run = self.free_runs.find(&self.geometry, pages, thorough)?;
+        let length = run.span(&self.geometry);
+        self.note_taking(run.segment, length);
+        self.free_runs
+            .shorten(&self.geometry, run, length, length - pages);
+        let taken = run.plus(length - pages);
+        self.mark_taken(taken, pages, rest);
+        Some(taken)
+    }
+
+    /// Takes the first `pages` pages of the free run that begins at `run`.
+    #[inline(always)]
     fn take_front(&self, run: Page, pages: usize, rest: u8) {
         let length = run.span(&self.geometry);
         self.note_taking(run.segment, length);

@@ -37,6 +37,11 @@ fn list_of(pages: usize) -> usize {
     EXACT + (doubling - 6) * 4 + ((pages >> (doubling - 2)) & 3)
 }
 
+/// Whether a run of `length` pages and a shorter one of `left` are on the same list.
+fn share_list(length: usize, left: usize) -> bool {
+    left > EXACT && (length ^ left) >> (length.ilog2() - 2) == 0
+}
+
 /// The first list of which every run has at least `pages` pages.
 fn list_above(pages: usize) -> usize {
     if pages <= EXACT {
@@ -66,10 +71,9 @@ impl FreeRuns {
     /// Enters the run that begins at `first` and has `pages` pages.
     #[inline]
     pub fn insert(&self, geometry: &Geometry, first: Page, pages: usize) {
-        let last = first.plus(pages - 1);
-        let info = last.info(geometry);
+        let info = first.info(geometry);
         first.set_span(geometry, pages);
-        last.set_span(geometry, pages);
+        first.plus(pages - 1).set_span(geometry, pages);
         let list = list_of(pages);
         let head = self.lists[list].get();
         info.next.set(head);
@@ -85,8 +89,8 @@ impl FreeRuns {
 
     /// Takes out the run that begins at `first`.
     pub fn remove(&self, geometry: &Geometry, first: Page) {
-        let pages = first.span(geometry);
-        self.unlist(first.plus(pages - 1).info(geometry), list_of(pages));
+        let info = first.info(geometry);
+        self.unlist(info, list_of(first.span(geometry)));
     }
 
     /// Takes out of list `list` what is on it.
@@ -111,18 +115,44 @@ impl FreeRuns {
     /// Takes `pages` pages off the beginning of the run of `length` pages that begins at `first`.
     #[inline]
     pub fn cut(&self, geometry: &Geometry, first: Page, length: usize, pages: usize) {
-        let last = first.plus(length - 1);
+        let info = first.info(geometry);
         let left = length - pages;
         let list = list_of(length);
-        if left > 0 && list_of(left) == list {
-            // What is left keeps its place in the list, because that is its last page's.
-            first.plus(pages).set_span(geometry, left);
-            last.set_span(geometry, left);
+        if !share_list(length, left) {
+            self.unlist(info, list);
+            if left > 0 {
+                self.insert(geometry, first.plus(pages), left);
+            }
             return;
         }
-        self.unlist(last.info(geometry), list);
+        // What is left takes its place in the list.
+        let rest = first.plus(pages).info(geometry);
+        let (next, previous) = (info.next.get(), info.previous.get());
+        rest.next.set(next);
+        rest.previous.set(previous);
+        first.plus(pages).set_span(geometry, left);
+        first.plus(length - 1).set_span(geometry, left);
+        let pointer = ptr::from_ref(rest).cast_mut();
+        if let Some(next) = info_at(next) {
+            next.previous.set(pointer);
+        }
+        match info_at(previous) {
+            Some(previous) => previous.next.set(pointer),
+            None => self.lists[list].set(pointer),
+        }
+    }
+
+    /// Leaves the first `left` pages of the run of `length` pages that begins at `first`.
+    #[inline]
+    pub fn shorten(&self, geometry: &Geometry, first: Page, length: usize, left: usize) {
+        if share_list(length, left) {
+            first.set_span(geometry, left);
+            first.plus(left - 1).set_span(geometry, left);
+            return;
+        }
+        self.unlist(first.info(geometry), list_of(length));
         if left > 0 {
-            self.insert(geometry, first.plus(pages), left);
+            self.insert(geometry, first, left);
         }
     }
 
@@ -133,9 +163,9 @@ impl FreeRuns {
             let mut run = self.lists.get(list_of(pages))?.get();
             let mut tries = if thorough { usize::MAX } else { TRIES };
             while let Some(info) = info_at(run) {
-                let last = geometry.page_of(run);
-                if last.span(geometry) >= pages {
-                    return Some(first_of(last, geometry));
+                let first = geometry.page_of(run);
+                if first.span(geometry) >= pages {
+                    return Some(first);
                 }
                 tries -= 1;
                 if tries == 0 {
@@ -145,8 +175,7 @@ impl FreeRuns {
             }
         }
         let list = self.first_filled(list_above(pages))?;
-        let last = geometry.page_of(self.lists[list].get());
-        Some(first_of(last, geometry))
+        Some(geometry.page_of(self.lists[list].get()))
     }
 
     /// Pages of the longest free run.
@@ -176,11 +205,11 @@ impl FreeRuns {
                 return Err(0);
             }
             while !run.is_null() {
-                let last = geometry.free_run_of(run, index).ok_or(run.addr())?;
-                let info = last.info(geometry);
-                let length = last.span(geometry);
+                let page = geometry.free_run_of(run, index).ok_or(run.addr())?;
+                let info = page.info(geometry);
+                let length = page.span(geometry);
                 if length == 0 || list_of(length) != number || info.previous.get() != previous {
-                    return Err(last.start().addr());
+                    return Err(page.start().addr());
                 }
                 pages += length;
                 previous = run;
@@ -201,15 +230,6 @@ impl FreeRuns {
     }
 }
 
-/// The first page of the free run whose last one this is.
-fn first_of(last: Page, geometry: &Geometry) -> Page {
-    let pages = last.span(geometry);
-    Page {
-        segment: last.segment,
-        index: last.index + 1 - pages,
-    }
-}
-
 fn info_at<'a>(info: *mut PageInfo) -> Option<&'a PageInfo> {
     // SAFETY: lists hold null or infos of free runs, whose segments are alive; all of an info is cells,
     // and callers use the reference at once.
@@ -226,6 +246,12 @@ mod tests {
         for pages in 1..=most {
             assert!(list_of(pages) < LISTS);
             assert!(pages == 1 || list_of(pages) >= list_of(pages - 1));
+        }
+        for length in 1..2000 {
+            for left in 0..length {
+                let same = left > 0 && list_of(length) == list_of(left);
+                assert_eq!(share_list(length, left), same, "{length} {left}");
+            }
         }
         // The shortest run of `list_above(n)` has at least n pages.
         let mut shortest = [usize::MAX; LISTS + 1];

@@ -85,13 +85,10 @@ pub(super) struct Header {
 /// Where the page map begins.
 pub(super) const MAP: usize = size_of::<Header>();
 
-/// What leads from one page to others.
-///
-/// A free run is listed by its last page, which stays as it is while the run is used up from its beginning: so of a
-/// segment that fills up, few infos are ever touched.
+/// What leads from one page to others. Apart from the spans, so that of a segment that fills up few infos are touched.
 #[repr(C)]
 pub(super) struct PageInfo {
-    /// Free run, last page: its neighbours in the list of its length.
+    /// Free run, first page: its neighbours in the list of its length.
     /// Small run, first page, while free lists are sorted by run: `next` is the run's own list.
     pub next: Cell<*mut PageInfo>,
     pub previous: Cell<*mut PageInfo>,
@@ -168,7 +165,7 @@ impl Geometry {
         self.live != 0
     }
 
-    /// The page to which `info` belongs, if that is the last one of a free run: for pointers that may be anything.
+    /// The page to which `info` belongs, if that is the first one of a free run: for pointers that may be anything.
     pub fn free_run_of(&self, info: *mut PageInfo, segments: &Index) -> Option<Page> {
         let address = info.addr() & !(self.segment_size - 1);
         let segment = segments.find(address)?;
@@ -179,7 +176,7 @@ impl Geometry {
         let is_one = offset.is_multiple_of(size_of::<PageInfo>())
             && (1..self.pages).contains(&index)
             && free(index)
-            && !free(index + 1);
+            && !free(index - 1);
         is_one.then_some(Page { segment, index })
     }
 

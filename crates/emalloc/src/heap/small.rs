@@ -37,9 +37,18 @@ impl List {
         let mut block = first.wrapping_add(size);
         if 2 * size <= bytes {
             let rest = self.head.replace(block.cast());
-            // The last place where a block can begin that has another one behind it.
-            let end = first.wrapping_add(bytes - 2 * size);
-            while block <= end {
+            // The last place where a block can begin, and the last that has another one behind it.
+            let last = first.wrapping_add(bytes - size);
+            let end = last.wrapping_sub(size);
+            // Two at a time: there may be hundreds.
+            while block < end {
+                let next = block.wrapping_add(size);
+                let third = next.wrapping_add(size);
+                write(block, next.cast());
+                write(next, third.cast());
+                block = third;
+            }
+            if block == end {
                 let next = block.wrapping_add(size);
                 write(block, next.cast());
                 block = next;
@@ -80,14 +89,15 @@ impl State {
     #[cold]
     #[inline(never)]
     pub fn take_small(&self, class: usize, requested: usize) -> *mut u8 {
-        let block = self.list(class).pop();
+        let list = self.list(class);
+        let block = list.pop();
         if !block.is_null() {
             return block;
         }
         if self.fresh[class].bytes.get() == 0 && !self.add_run(class, requested) {
             return ptr::null_mut();
         }
-        self.carve(class)
+        self.carve(class, list)
     }
 
     /// Gives `class` a new run. Says no after `refuse`.
@@ -100,8 +110,8 @@ impl State {
         };
         // A handler that was told of the soft limit may have used the heap and got a run meanwhile.
         while self.fresh[class].bytes.get() > 0 {
-            let block = self.carve(class);
-            self.list(class).push(block);
+            let list = self.list(class);
+            list.push(self.carve(class, list));
         }
         let bytes = run.blocks(class) * size_of_class(class);
         let start = run.segment.byte(run.start() - run.segment.address());
@@ -122,7 +132,8 @@ impl State {
     }
 
     /// The next block of the class's newest run, which has one; the few after it go on the list.
-    fn carve(&self, class: usize) -> *mut u8 {
+    #[inline]
+    fn carve(&self, class: usize, list: &List) -> *mut u8 {
         let size = size_of_class(class);
         let fresh = &self.fresh[class];
         let (block, bytes) = (fresh.next.get(), fresh.bytes.get());
@@ -136,7 +147,7 @@ impl State {
         };
         let to_page_end = PAGE - block.addr() % PAGE;
         let batch = to_page_end.min(most).min(bytes);
-        let taken = self.list(class).link(block, size, batch);
+        let taken = list.link(block, size, batch);
         fresh.next.set(block.wrapping_add(taken));
         fresh.bytes.set(bytes - taken);
         block

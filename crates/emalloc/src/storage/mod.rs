@@ -13,7 +13,6 @@ mod failing;
 mod fixed;
 mod forward;
 mod free_runs;
-mod kept;
 mod malloc;
 #[cfg(unix)]
 mod mmap;
@@ -59,8 +58,9 @@ pub struct Capabilities {
     pub discard: bool,
     /// [`Storage::move_resize`] can succeed, without copying.
     pub move_without_copy: bool,
-    /// Any part of a grant (cut at multiples of the granularity) may be freed by itself, and grants that lie
-    /// side by side as one: the storage keeps no book of them.
+    /// Any part of a grant (cut at multiples of the granularity) may be freed and resized by itself, and grants
+    /// that lie side by side as one, whatever the alignment: the storage keeps no book of them. A resize of such a
+    /// one may always be refused.
     pub divisible: bool,
 }
 

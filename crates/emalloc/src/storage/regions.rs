@@ -15,6 +15,9 @@ const REGION: usize = if usize::BITS == 64 { 64 << 20 } else { 4 << 20 };
 /// The most regions.
 const MOST: usize = 256;
 
+/// So many regions later, a region is twice as large.
+const STEP: usize = 32;
+
 /// Keeps regions of the storage inside, and grants parts of them.
 ///
 /// First fit from the low end; a free merges with its neighbours. What is free is discarded where the storage inside can do
@@ -88,49 +91,77 @@ impl<S: Storage> Regions<S> {
     /// Takes a region that has room for `size` bytes at a multiple of `align`.
     fn add_region(&self, size: usize, align: usize) -> Result<(), StorageError> {
         let refused = StorageError::Exhausted { requested: size };
-        let mut table = self.table.try_enter(MANY).ok_or(refused)?;
-        if table.count == MOST {
-            return Err(refused);
-        }
+        let count = self.table.try_enter(MANY).map(|table| table.count);
+        let count = count.filter(|&count| count < MOST).ok_or(refused)?;
         let unit = self.inner.capabilities().granularity.max(PAGE);
         let exact = size
             .checked_add(GRAIN)
             .and_then(|sum| round_up(sum, unit))
             .ok_or(refused)?;
-        // Room to grow, if that is to be had.
+        // Room to grow, if that is to be had; the more regions there are, the more, so that the table
+        // holds all there can be.
         let ample = exact.saturating_add(exact / 2).max(REGION) & !(unit - 1);
-        let (grant, size) = match self.inner.allocate(ample, align) {
-            Ok(grant) => (grant, ample),
-            Err(_) => (self.inner.allocate(exact, align)?, exact),
+        let more = ample.max((REGION << (count / STEP)) & !(unit - 1));
+        let mut answer = self.inner.allocate(more, align);
+        let mut taken = more;
+        for less in [ample, exact] {
+            if answer.is_err() && less < taken {
+                taken = less;
+                answer = self.inner.allocate(less, align);
+            }
+        }
+        let start = answer?.start;
+        let _ = start.as_ptr().expose_provenance();
+        let region = Region {
+            start: start.as_ptr(),
+            size: taken,
+            align,
         };
-        let start = grant.start.as_ptr();
-        let _ = start.expose_provenance();
-        let region = Region { start, size, align };
-        let place = table.count;
-        table.regions[place] = region;
-        table.count += 1;
+        // Nobody is kept out for as long as the storage inside takes.
+        if !self.enter_region(region) {
+            // SAFETY: granted just now, and in no list.
+            unsafe { self.inner.free(start, taken, align) };
+            return Err(refused);
+        }
         // SAFETY: the region is ours alone, and a multiple of the grain from its end.
-        unsafe { self.free.put_back(start, region.usable()) };
+        unsafe { self.free.put_back(start.as_ptr(), region.usable()) };
         Ok(())
     }
 
-    /// Gives regions back of which nothing is granted; of those at least `keep` regions are kept. Answers the bytes.
+    /// Writes a region into the table. Says whether that could be.
+    fn enter_region(&self, region: Region) -> bool {
+        let Some(mut table) = self.table.try_enter(MANY) else {
+            return false;
+        };
+        let count = table.count;
+        let Some(place) = table.regions.get_mut(count) else {
+            return false;
+        };
+        *place = region;
+        table.count += 1;
+        true
+    }
+
+    /// Takes a region out of the table of which nothing is granted, if there are more than `keep` regions.
+    fn take_empty(&self, keep: usize) -> Option<Region> {
+        // Somebody else inside will look, or the next one.
+        let mut table = self.table.try_enter(FEW)?;
+        if table.count <= keep {
+            return None;
+        }
+        let regions = table.regions.get(..table.count)?;
+        let place = regions
+            .iter()
+            .position(|region| self.free.take_at(region.start, region.usable()))?;
+        table.count -= 1;
+        let last = table.regions[table.count];
+        Some(core::mem::replace(&mut table.regions[place], last))
+    }
+
+    /// Gives regions back of which nothing is granted, as long as there are more than `keep`. Answers the bytes.
     fn release(&self, keep: usize) -> usize {
         let mut bytes = 0;
-        // Somebody else inside will look, or the next one.
-        let Some(mut table) = self.table.try_enter(FEW) else {
-            return 0;
-        };
-        let mut place = 0;
-        while place < table.count && table.count > keep {
-            let region = table.regions[place];
-            if !self.free.take_at(region.start, region.usable()) {
-                place += 1;
-                continue;
-            }
-            table.count -= 1;
-            let last = table.count;
-            table.regions[place] = table.regions[last];
+        while let Some(region) = self.take_empty(keep) {
             bytes += region.size;
             if let Some(start) = NonNull::new(region.start) {
                 // SAFETY: a whole grant of the storage inside; its memory is in no list any more.

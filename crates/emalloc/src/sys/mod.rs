@@ -17,4 +17,25 @@
 #[cfg_attr(not(any(unix, windows)), path = "none.rs")]
 mod os;
 
+#[cfg_attr(
+    all(
+        any(target_arch = "x86", target_arch = "x86_64"),
+        target_feature = "sse"
+    ),
+    path = "prefetch_x86.rs"
+)]
+#[cfg_attr(target_arch = "aarch64", path = "prefetch_arm64.rs")]
+#[cfg_attr(
+    not(any(
+        all(
+            any(target_arch = "x86", target_arch = "x86_64"),
+            target_feature = "sse"
+        ),
+        target_arch = "aarch64"
+    )),
+    path = "prefetch_none.rs"
+)]
+mod processor;
+
 pub use os::*;
+pub use processor::prefetch;

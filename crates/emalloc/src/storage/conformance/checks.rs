@@ -2,6 +2,7 @@
 
 use super::Failure;
 use super::changes::{move_resize, resize, unchanged};
+use super::parts::divide;
 use super::piece::Piece;
 use super::run::{Run, Verdict};
 
@@ -45,7 +46,7 @@ pub(super) enum Check {
     ),
 }
 
-pub(super) const CHECKS: [(&str, Check); 10] = [
+pub(super) const CHECKS: [(&str, Check); 11] = [
     ("identity", Check::Still(identity)),
     ("zeroed", Check::Still(zeroed)),
     ("alignment", Check::Still(alignment)),
@@ -54,6 +55,7 @@ pub(super) const CHECKS: [(&str, Check); 10] = [
     ("resize", Check::Still(resize)),
     ("move_resize", Check::Still(move_resize)),
     ("discard", Check::Still(discard)),
+    ("parts", Check::Still(divide)),
     ("refusal", Check::Still(refusal)),
     ("trim", Check::Still(trim)),
 ];

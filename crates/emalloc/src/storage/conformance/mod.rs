@@ -3,6 +3,7 @@
 
 mod changes;
 mod checks;
+mod parts;
 mod piece;
 mod run;
 

@@ -1,5 +1,5 @@
 //! What `cached` keeps: freed memory as a table of pieces, the last freed at its end. Owns how a piece is
-//! found, cut and joined, and which ones go first. Used by `cached.rs` only.
+//! found, cut and joined, and which ones go first. Used by `cached` only.
 
 use core::ptr::{self, NonNull};
 
@@ -62,6 +62,8 @@ pub(super) struct Ways {
     pub(super) divisible: bool,
     /// Cut at the end by a resize.
     pub(super) cut: bool,
+    /// At multiples of this many bytes.
+    pub(super) unit: usize,
 }
 
 /// The table.
@@ -158,10 +160,15 @@ impl Kept {
 
     /// Takes the largest piece with an aligned beginning that is smaller than what is wanted, but no less than a
     /// quarter of it: to be made larger.
-    pub(super) fn take_smaller(&mut self, wanted: Wanted) -> Option<Piece> {
+    pub(super) fn take_smaller(&mut self, wanted: Wanted, ways: Ways) -> Option<Piece> {
         let mut best: Option<(usize, usize)> = None;
         for (place, piece) in self.pieces().iter().enumerate() {
-            let aligned = piece.start.addr().is_multiple_of(wanted.align);
+            // A grant goes back with the alignment it was made with, unless nobody keeps book of that.
+            let aligned = if ways.divisible {
+                piece.start.addr().is_multiple_of(wanted.align)
+            } else {
+                piece.align == wanted.align
+            };
             if aligned
                 && piece.size < wanted.size
                 && piece.size >= wanted.size / 4
@@ -191,7 +198,7 @@ impl Kept {
         let coldest = *self.pieces().first().filter(|_| bytes > 0)?;
         self.remove(0);
         // Its end goes: what remains keeps its alignment.
-        let keep = coldest.size.saturating_sub(bytes) & !(coldest.align - 1);
+        let keep = coldest.size.saturating_sub(bytes) & !(coldest.align.max(ways.unit) - 1);
         if !ways.divisible || keep < LEAST {
             return Some(coldest);
         }

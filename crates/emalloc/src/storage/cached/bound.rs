@@ -1,0 +1,115 @@
+//! How much `cached` may keep: a bound on what is granted and kept together, which rises with what is granted and
+//! falls with time and with the end of requests. Used by `cached` only.
+
+/// The bound.
+#[derive(Debug)]
+pub(super) struct Bound {
+    /// What is granted and kept may be this much together.
+    bytes: usize,
+    /// The most that was granted since the bound last fell.
+    high: usize,
+    /// When it last fell for the time that had passed, in milliseconds.
+    fell: u64,
+    /// The mean of what requests needed.
+    mean: usize,
+}
+
+impl Bound {
+    pub(super) const fn new() -> Self {
+        Self {
+            bytes: 0,
+            high: 0,
+            fell: 0,
+            mean: 0,
+        }
+    }
+
+    /// What may be kept beside `granted` bytes.
+    pub(super) const fn room(&self, granted: usize) -> usize {
+        self.bytes.saturating_sub(granted)
+    }
+
+    /// Takes note of how much is granted.
+    pub(super) fn see(&mut self, granted: usize) {
+        self.high = self.high.max(granted);
+        self.bytes = self.bytes.max(granted);
+    }
+
+    /// Falls by half of the excess for each `interval` that has passed until `now`.
+    pub(super) fn pass_time(&mut self, now: u64, interval: u64, granted: usize) {
+        let times = now.saturating_sub(self.fell) / interval.max(1);
+        if times == 0 {
+            return;
+        }
+        self.see(granted);
+        let excess = u32::try_from(times)
+            .ok()
+            .and_then(|times| self.bytes.saturating_sub(self.high).checked_shr(times))
+            .unwrap_or(0);
+        self.bytes = self.high + excess;
+        self.high = granted;
+        self.fell = now;
+    }
+
+    /// A request has ended: the bound becomes the mean.
+    pub(super) fn end_request(&mut self, granted: usize) {
+        self.see(granted);
+        self.mean = self.mean.midpoint(self.high);
+        self.bytes = self.mean.max(granted);
+        self.high = granted;
+    }
+
+    /// Leaves room for nothing until more is granted than now.
+    pub(super) const fn close(&mut self) {
+        self.bytes = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_the_excess_goes_in_each_interval() {
+        let mut bound = Bound::new();
+        bound.pass_time(1000, 10, 0);
+        bound.see(96);
+        bound.see(32);
+        assert_eq!((bound.room(0), bound.room(32), bound.room(97)), (96, 64, 0));
+        // The interval in which all was needed takes nothing, and none has passed after 9 milliseconds.
+        bound.pass_time(1010, 10, 32);
+        assert_eq!(bound.room(0), 96);
+        bound.pass_time(1019, 10, 32);
+        assert_eq!(bound.room(0), 96);
+        bound.pass_time(1020, 10, 32);
+        assert_eq!(bound.room(0), 64);
+        // Two at once.
+        bound.pass_time(1040, 10, 32);
+        assert_eq!(bound.room(0), 40);
+        bound.pass_time(u64::MAX, 10, 32);
+        assert_eq!(bound.room(0), 32);
+        // A clock that goes back is no time that passes.
+        bound.see(50);
+        bound.pass_time(0, 10, 0);
+        assert_eq!(bound.room(0), 50);
+    }
+
+    #[test]
+    fn the_end_of_a_request_makes_it_the_mean() {
+        let mut bound = Bound::new();
+        for expected in [32, 48, 56] {
+            bound.see(64);
+            bound.end_request(0);
+            assert_eq!(bound.room(0), expected);
+        }
+        // A request that needs less counts at once; what is granted still counts whole.
+        bound.end_request(16);
+        assert_eq!(bound.room(0), 36);
+        bound.end_request(40);
+        assert_eq!((bound.room(0), bound.room(40)), (40, 0));
+        bound.close();
+        assert_eq!(bound.room(0), 0);
+        bound.see(7);
+        assert_eq!(bound.room(0), 7);
+    }
+}

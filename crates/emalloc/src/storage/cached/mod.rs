@@ -1,0 +1,300 @@
+//! The wrapper `cached`: keeps freed segments warm for the next heap. Owns the public item and what its users may ask;
+//! how much is kept is in `bound.rs`, the table in `kept.rs`, how both are used in `serve.rs`. Nobody ever waits for
+//! another thread here.
+
+mod bound;
+mod kept;
+mod serve;
+
+use super::try_cell::{FEW, TryCell};
+use super::{Capabilities, Grant, Storage, StorageError};
+use bound::Bound;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicUsize, Ordering};
+use core::time::Duration;
+use kept::{Kept, Piece};
+
+/// Keeps freed memory of the storage inside, and hands it out again.
+///
+/// Share it between heaps and threads through `Arc` (with `std`) or `&'static`: what one request's
+/// heap gave up, the next one's begins with, its pages still in place. Where the storage inside allows it
+/// ([`Capabilities::divisible`]), pieces are cut, joined and made larger to fit. A thread that finds another one
+/// at the table goes to the storage inside instead.
+///
+/// What is granted and what is kept are together never more than what was granted at once at some time before:
+/// keeping adds nothing to the peak. That bound falls: at each call, but at most once per interval, by half of
+/// what it is above the most that was granted since (after a longer silence: half for each interval that has passed);
+/// with [`per_request`](Self::per_request) also at the
+/// end of each request. What is kept beyond it goes back, the coldest first.
+/// Without calls nothing happens; [`trim`](Storage::trim) gives all back at once. When the
+/// storage inside refuses, all is given back and it is asked again.
+///
+/// ```
+/// use emalloc::storage::{Cached, MALLOC, Storage};
+/// let storage = Cached::new(MALLOC);
+/// let first = storage.allocate(256 << 10, 256 << 10)?;
+/// // SAFETY: granted above with this size and alignment, used no more.
+/// unsafe { storage.free(first.start, 256 << 10, 256 << 10) };
+/// assert_eq!(storage.cached_bytes(), 256 << 10);
+/// let second = storage.allocate(256 << 10, 256 << 10)?;
+/// assert_eq!((second.start, storage.hits()), (first.start, 1));
+/// // SAFETY: as above.
+/// unsafe { storage.free(second.start, 256 << 10, 256 << 10) };
+/// assert_eq!(storage.trim(), 256 << 10);
+/// # Ok::<(), emalloc::storage::StorageError>(())
+/// ```
+#[derive(Debug)]
+pub struct Cached<S: Storage> {
+    inner: S,
+    name: &'static str,
+    limit: usize,
+    interval: u64,
+    per_request: bool,
+    store: TryCell<Store>,
+    /// Bytes granted and not freed.
+    granted: AtomicUsize,
+    /// Bytes that are being asked for. They need room, but may yet be refused.
+    asked: AtomicUsize,
+    /// What the table holds, for whoever asks without entering.
+    bytes: AtomicUsize,
+    hits: AtomicUsize,
+    misses: AtomicUsize,
+}
+
+/// What is kept, and how much of it may be.
+#[derive(Debug)]
+struct Store {
+    kept: Kept,
+    bound: Bound,
+}
+
+impl<S: Storage> Cached<S> {
+    /// Time between two falls of the bound, unless told otherwise.
+    pub const DEFAULT_INTERVAL: Duration = Duration::from_millis(250);
+
+    /// An empty cache over `inner`.
+    pub const fn new(inner: S) -> Self {
+        Self {
+            inner,
+            name: "cached",
+            limit: usize::MAX,
+            interval: Self::DEFAULT_INTERVAL.as_millis() as u64,
+            per_request: false,
+            store: TryCell::new(Store {
+                kept: Kept::new(),
+                bound: Bound::new(),
+            }),
+            granted: AtomicUsize::new(0),
+            asked: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
+            hits: AtomicUsize::new(0),
+            misses: AtomicUsize::new(0),
+        }
+    }
+
+    /// Keeps at most this many bytes, whatever was granted before.
+    pub const fn with_limit(mut self, bytes: usize) -> Self {
+        self.limit = bytes;
+        self
+    }
+
+    /// Lets the bound fall at most once in this time (whole milliseconds, at least one).
+    pub const fn with_interval(mut self, interval: Duration) -> Self {
+        let millis = interval.as_millis();
+        self.interval = if millis > u64::MAX as u128 {
+            u64::MAX
+        } else {
+            millis as u64
+        };
+        self
+    }
+
+    /// Makes the bound, at the end of each request, the mean of what requests needed, in which each one counts half as
+    /// much as the next. The first request finds a mean of nothing.
+    pub const fn per_request(mut self) -> Self {
+        self.per_request = true;
+        self
+    }
+
+    /// Answers this as its [`name`](Storage::name) instead of `cached`.
+    pub(super) const fn named(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self
+    }
+
+    /// The storage inside.
+    pub const fn inner(&self) -> &S {
+        &self.inner
+    }
+
+    /// Bytes kept at most, set by [`with_limit`](Self::with_limit).
+    pub const fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Bytes kept now. To the storage inside they are still granted.
+    pub fn cached_bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Allocations that were served from what was kept.
+    pub fn hits(&self) -> usize {
+        self.hits.load(Ordering::Relaxed)
+    }
+
+    /// Allocations that went to the storage inside.
+    pub fn misses(&self) -> usize {
+        self.misses.load(Ordering::Relaxed)
+    }
+}
+
+impl<S: Storage> Drop for Cached<S> {
+    fn drop(&mut self) {
+        self.drop_kept();
+    }
+}
+
+// SAFETY: all memory is the inner storage's. What is kept was freed by its user and is in the table
+// once; it leaves the table before it is handed out or freed: with its own size and alignment, or, where
+// grants are divisible, in parts that make up the whole.
+unsafe impl<S: Storage> Storage for Cached<S> {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            zeroed: false,
+            ..self.inner.capabilities()
+        }
+    }
+
+    fn allocate(&self, size: usize, align: usize) -> Result<Grant, StorageError> {
+        if !self.is_whole(size) || !align.is_power_of_two() {
+            return Err(StorageError::Unsupported);
+        }
+        self.growing(size, || self.obtain(size, align))
+    }
+
+    unsafe fn free(&self, start: NonNull<u8>, size: usize, align: usize) {
+        let piece = Piece {
+            start: start.as_ptr(),
+            size,
+            align,
+            warm_end: false,
+        };
+        self.put(piece, size);
+    }
+
+    unsafe fn resize(
+        &self,
+        start: NonNull<u8>,
+        old: usize,
+        new: usize,
+        align: usize,
+    ) -> Result<(), StorageError> {
+        if !self.is_whole(new) {
+            return Err(StorageError::Unsupported);
+        }
+        if new > old && self.absorb(start, old, new) {
+            return Ok(());
+        }
+        if new < old && self.ways().divisible {
+            // SAFETY: the caller uses this part no more, and parts may be freed.
+            unsafe {
+                self.free(
+                    start.add(new),
+                    old - new,
+                    self.inner.capabilities().granularity,
+                )
+            };
+            return Ok(());
+        }
+        // SAFETY: as for `free`; a refusal leaves the grant as it was, so it can be tried again.
+        self.changing(old, new, || unsafe {
+            self.inner.resize(start, old, new, align)
+        })
+    }
+
+    unsafe fn move_resize(
+        &self,
+        start: NonNull<u8>,
+        old: usize,
+        new: usize,
+        align: usize,
+    ) -> Result<Grant, StorageError> {
+        if !self.is_whole(new) {
+            return Err(StorageError::Unsupported);
+        }
+        if new > old
+            && let Some(warm) = self.take_warm(old, new, align)
+        {
+            // Copying takes less time than bringing in as many pages as are new.
+            // SAFETY: both are at least `old` bytes long, and nobody else's.
+            unsafe { warm.copy_from_nonoverlapping(start, old) };
+            let piece = Piece {
+                start: start.as_ptr(),
+                size: old,
+                align,
+                warm_end: false,
+            };
+            // Counted already: to the caller it is one grant that changed.
+            self.put(piece, 0);
+            return Ok(Grant {
+                start: warm,
+                zeroed: false,
+            });
+        }
+        // SAFETY: as for `free`; a refusal leaves the grant as it was, so it can be tried again.
+        self.changing(old, new, || unsafe {
+            self.inner.move_resize(start, old, new, align)
+        })
+    }
+
+    unsafe fn discard(&self, start: NonNull<u8>, size: usize) -> bool {
+        // SAFETY: as for `free`.
+        unsafe { self.inner.discard(start, size) }
+    }
+
+    fn request_ended(&self) {
+        if self.per_request {
+            self.with_store(FEW, |store, _| {
+                store
+                    .bound
+                    .end_request(self.granted.load(Ordering::Relaxed));
+            });
+        }
+        self.inner.request_ended();
+    }
+
+    fn trim(&self) -> usize {
+        self.drop_kept() + self.inner.trim()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::{Counting, MALLOC};
+
+    #[test]
+    fn whoever_finds_somebody_inside_goes_around() {
+        const SIZE: usize = 64 << 10;
+        let storage = Cached::new(Counting::new(MALLOC));
+        let grants = [0; 2].map(|_| storage.allocate(SIZE, SIZE).unwrap());
+        // SAFETY: granted above.
+        unsafe { storage.free(grants[0].start, SIZE, SIZE) };
+        let inside = storage.store.try_enter(1).unwrap();
+        let third = storage.allocate(SIZE, SIZE).unwrap();
+        assert_ne!(third.start, grants[0].start);
+        for start in [third.start, grants[1].start] {
+            // SAFETY: granted above.
+            unsafe { storage.free(start, SIZE, SIZE) };
+        }
+        assert_eq!(storage.trim(), 0);
+        drop(inside);
+        assert_eq!(storage.inner().counts().freed, 2);
+        assert_eq!(storage.trim(), SIZE);
+        assert_eq!(storage.inner().counts().live_grants, 0);
+    }
+}

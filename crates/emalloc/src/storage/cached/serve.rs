@@ -1,0 +1,259 @@
+//! How `cached` uses its table: entering it, leaving it with no more than the bound allows, serving
+//! grants out of it, making it give way when memory is short. Used by `cached` only.
+
+use super::kept::{Piece, Wanted, Ways};
+use super::{Cached, Store};
+use crate::storage::try_cell::{Entered, FEW, MANY};
+use crate::storage::{Grant, Storage, StorageError};
+use crate::sys;
+use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
+
+/// What is done with what is kept in one go.
+enum Step {
+    /// A grant of the storage inside, of at least this many bytes.
+    Found(Piece),
+    /// A smaller one, to be made larger.
+    Smaller(Piece),
+    /// Nothing.
+    Nothing,
+}
+
+impl<S: Storage> Cached<S> {
+    pub(super) fn ways(&self) -> Ways {
+        let can = self.inner.capabilities();
+        Ways {
+            divisible: can.divisible,
+            cut: can.shrink_in_place,
+            unit: can.granularity,
+        }
+    }
+
+    /// Has `act` done with what is kept, and gives back outside the cell what is beyond the bound then.
+    /// `None` if others were inside at each of `looks` looks.
+    pub(super) fn with_store<T>(
+        &self,
+        looks: u32,
+        act: impl FnOnce(&mut Store, Ways) -> T,
+    ) -> Option<T> {
+        let (now, ways) = (sys::millis(), self.ways());
+        let mut store = self.store.try_enter(looks)?;
+        let granted = self.granted.load(Ordering::Relaxed);
+        store.bound.pass_time(now, self.interval, granted);
+        let answer = act(&mut store, ways);
+        self.settle(store, ways);
+        Some(answer)
+    }
+
+    /// Leaves the cell, with what is beyond the bound.
+    fn settle<'a>(&'a self, mut store: Entered<'a, Store>, ways: Ways) {
+        /// Pieces that go back at a time.
+        const GOING: usize = 16;
+        loop {
+            let granted = self.granted.load(Ordering::Relaxed);
+            // Only what was granted raises the bound: a size that is refused must not.
+            store.bound.see(granted);
+            let asked = self.asked.load(Ordering::Relaxed);
+            let room = store
+                .bound
+                .room(granted.saturating_add(asked))
+                .min(self.limit);
+            let mut out = [None; GOING];
+            for place in &mut out {
+                let beyond = store.kept.bytes().saturating_sub(room);
+                *place = store.kept.take_cold(beyond, ways);
+            }
+            self.bytes.store(store.kept.bytes(), Ordering::Relaxed);
+            drop(store);
+            for piece in out.into_iter().flatten() {
+                self.give_back(piece);
+            }
+            if out[GOING - 1].is_none() {
+                return;
+            }
+            // More may be waiting; if somebody else is inside now, it is theirs to do.
+            let Some(again) = self.store.try_enter(1) else {
+                return;
+            };
+            store = again;
+        }
+    }
+
+    /// Gives a piece that is out of the table to the storage inside.
+    fn give_back(&self, piece: Piece) {
+        if let Some(start) = piece.start() {
+            // SAFETY: a grant of the storage inside, or as good as one where grants are divisible; ours alone.
+            unsafe { self.inner.free(start, piece.size, piece.align) };
+        }
+    }
+
+    /// Gives everything kept to the storage inside. Answers the bytes.
+    pub(super) fn drop_kept(&self) -> usize {
+        self.with_store(MANY, |store, _| {
+            store.bound.close();
+            store.kept.bytes()
+        })
+        .unwrap_or(0)
+    }
+
+    /// Keeps what `less` of the granted bytes were, or gives it back.
+    pub(super) fn put(&self, piece: Piece, less: usize) {
+        let keep = |store: &mut Store, ways| {
+            // Both counts change at once, so that their sum stays below the bound.
+            store
+                .bound
+                .see(self.granted.fetch_sub(less, Ordering::Relaxed));
+            store.kept.put(piece, ways)
+        };
+        match self.with_store(FEW, keep) {
+            Some(true) => return,
+            Some(false) => {}
+            None => {
+                self.granted.fetch_sub(less, Ordering::Relaxed);
+            }
+        }
+        self.give_back(piece);
+    }
+
+    /// Whether a size is one that the storage inside can have. Anything else would be cut at wrong places.
+    pub(super) fn is_whole(&self, size: usize) -> bool {
+        size != 0 && size.is_multiple_of(self.inner.capabilities().granularity)
+    }
+
+    /// Takes something kept for a grant of `size` bytes; what cannot be kept beside it then is gone.
+    fn find(&self, size: usize, align: usize) -> Step {
+        let wanted = Wanted { size, align };
+        let can = self.inner.capabilities();
+        let stretchable = can.move_without_copy || can.grow_in_place;
+        self.with_store(FEW, |store, ways| {
+            if let Some(piece) = store.kept.take(wanted, ways) {
+                return Step::Found(piece);
+            }
+            match stretchable
+                .then(|| store.kept.take_smaller(wanted, ways))
+                .flatten()
+            {
+                Some(piece) => Step::Smaller(piece),
+                None => Step::Nothing,
+            }
+        })
+        .unwrap_or(Step::Nothing)
+    }
+
+    /// A grant out of what is kept.
+    fn serve(&self, size: usize, align: usize) -> Option<NonNull<u8>> {
+        let piece = match self.find(size, align) {
+            Step::Nothing => return None,
+            Step::Found(piece) if piece.size == size => return piece.start(),
+            Step::Found(piece) | Step::Smaller(piece) => piece,
+        };
+        let start = piece.start()?;
+        // SAFETY: a grant of the storage inside with this size and alignment, used by nobody.
+        if unsafe { self.inner.resize(start, piece.size, size, align) }.is_ok() {
+            return Some(start);
+        }
+        if piece.size < size {
+            // SAFETY: as above, and refused, so it is as it was.
+            let moved = unsafe { self.inner.move_resize(start, piece.size, size, align) };
+            if let Ok(grant) = moved {
+                return Some(grant.start);
+            }
+        }
+        self.give_back(piece);
+        None
+    }
+
+    /// A new grant, of what is kept or of the storage inside.
+    pub(super) fn obtain(&self, size: usize, align: usize) -> Result<Grant, StorageError> {
+        if let Some(start) = self.serve(size, align) {
+            self.hits.fetch_add(1, Ordering::Relaxed);
+            return Ok(Grant {
+                start,
+                zeroed: false,
+            });
+        }
+        self.misses.fetch_add(1, Ordering::Relaxed);
+        match self.inner.allocate(size, align) {
+            Err(error) if is_shortage(error) && self.drop_kept() != 0 => {
+                self.inner.allocate(size, align)
+            }
+            answer => answer,
+        }
+    }
+
+    /// Has `act` done, by which `more` bytes are granted, with the counts right before and after.
+    pub(super) fn growing<T>(
+        &self,
+        more: usize,
+        act: impl FnOnce() -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        self.asked.fetch_add(more, Ordering::Relaxed);
+        let answer = act();
+        if answer.is_ok() {
+            self.granted.fetch_add(more, Ordering::Relaxed);
+        }
+        self.asked.fetch_sub(more, Ordering::Relaxed);
+        answer
+    }
+
+    /// Has `act` done, which makes a grant of `old` bytes one of `new`; once more with nothing kept if memory was short.
+    pub(super) fn changing<T>(
+        &self,
+        old: usize,
+        new: usize,
+        act: impl Fn() -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
+        let answer = self.growing(new.saturating_sub(old), || {
+            // What is kept makes room before the grant grows; how much was granted is noted before it shrinks.
+            self.with_store(FEW, |_, _| ());
+            match act() {
+                Err(error) if is_shortage(error) && self.drop_kept() != 0 => act(),
+                answer => answer,
+            }
+        })?;
+        self.granted
+            .fetch_sub(old.saturating_sub(new), Ordering::Relaxed);
+        Ok(answer)
+    }
+
+    /// Memory out of what is kept for a grant that moves to become larger, where the storage inside can
+    /// move grants and they are divisible.
+    pub(super) fn take_warm(&self, old: usize, new: usize, align: usize) -> Option<NonNull<u8>> {
+        if !self.inner.capabilities().move_without_copy {
+            return None;
+        }
+        let take = |store: &mut Store, ways: Ways| {
+            if !ways.divisible {
+                return None;
+            }
+            let wanted = Wanted { size: new, align };
+            let piece = store.kept.take(wanted, ways)?;
+            self.granted.fetch_add(new - old, Ordering::Relaxed);
+            piece.start()
+        };
+        let start = self.with_store(FEW, take).flatten()?;
+        self.hits.fetch_add(1, Ordering::Relaxed);
+        Some(start)
+    }
+
+    /// Lengthens a grant by what is kept right behind it.
+    pub(super) fn absorb(&self, start: NonNull<u8>, old: usize, new: usize) -> bool {
+        let end = start.addr().get() + old;
+        self.with_store(FEW, |store, ways| {
+            let taken = ways.divisible && store.kept.take_at(end, new - old);
+            if taken {
+                self.granted.fetch_add(new - old, Ordering::Relaxed);
+            }
+            taken
+        })
+        .unwrap_or(false)
+    }
+}
+
+/// Whether an error is about memory, so that giving some back may help.
+const fn is_shortage(error: StorageError) -> bool {
+    matches!(
+        error,
+        StorageError::Exhausted { .. } | StorageError::Limit { .. }
+    )
+}
