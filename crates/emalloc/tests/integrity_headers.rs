@@ -265,7 +265,7 @@ fn every_byte() {
 
 #[test]
 fn lists_of_free_runs() {
-    const INFO: usize = 2 * WORD + 8;
+    const INFO: usize = 2 * WORD;
     for checked in [false, true] {
         let Victim {
             heap,
@@ -274,7 +274,9 @@ fn lists_of_free_runs() {
             map,
             ..
         } = victim(checked);
-        let infos = (pages + map + MAP).next_multiple_of(WORD);
+        let spans = pages + map + MAP;
+        let span = |page: usize| spans + page * size_of::<u32>();
+        let infos = span(GRAINS * GRAIN / PAGE).next_multiple_of(WORD);
         let info = |page: usize| infos + page * INFO;
         let (mut free, mut used) = (Vec::new(), Vec::new());
         heap.walk(&mut |item| {
@@ -294,7 +296,7 @@ fn lists_of_free_runs() {
                 }
             }
         });
-        let &(long, _) = free.iter().find(|(_, pages)| *pages > 1).unwrap();
+        let &(long, long_pages) = free.iter().find(|(_, pages)| *pages > 1).unwrap();
         let &(other, _) = free.iter().find(|(first, _)| *first != long).unwrap();
         let elsewhere = [
             // Itself, the inside of a free run, one of another list, no free run, between two.
@@ -320,10 +322,12 @@ fn lists_of_free_runs() {
             }
         }
         // How long a run is, in its first and its last page.
-        for length in [0, 1, 3, u32::MAX] {
-            let field = info(long) + 2 * WORD;
-            let corruption = with_bytes(field, &length.to_ne_bytes(), || heap.check()).unwrap_err();
-            assert_eq!(corruption.invariant, Invariant::PageMap);
+        for length in [0u32, 1, 3, u32::MAX] {
+            for field in [span(long), span(long + long_pages - 1)] {
+                let corruption =
+                    with_bytes(field, &length.to_ne_bytes(), || heap.check()).unwrap_err();
+                assert_eq!(corruption.invariant, Invariant::PageMap);
+            }
         }
         assert_eq!(heap.check(), Ok(()));
     }

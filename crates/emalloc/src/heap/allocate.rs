@@ -280,7 +280,7 @@ impl Heap {
             return false;
         }
         let pages = class_of(size).map_or(size.div_ceil(PAGE), pages_of_class);
-        if pages <= state.free_runs.longest() {
+        if pages <= state.free_runs.longest(&state.geometry) {
             return true;
         }
         let cost = if pages <= state.geometry.longest_run() {

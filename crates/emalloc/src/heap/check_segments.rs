@@ -216,12 +216,12 @@ impl State {
         let (first, pages) = (run.first(), run.pages());
         for number in 0..pages {
             let page = first.plus(number);
-            let back = page.info(&self.geometry).back.get() as usize;
+            let back = page.span(&self.geometry);
             if class_in(byte).is_some() && back != number {
                 return broken(Invariant::PageMap, page.start().addr());
             }
         }
-        let last = first.plus(pages - 1).info(&self.geometry).length.get() as usize;
+        let last = first.plus(pages - 1).span(&self.geometry);
         match byte {
             page::FREE => equal(Invariant::PageMap, at, pages, last),
             _ => Ok(()),

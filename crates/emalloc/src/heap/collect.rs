@@ -96,7 +96,7 @@ impl State {
                 Some(class) => pages_of_class(class) * PAGE_GRAINS,
                 None if byte == page::HEADER => self.nursery_start(segment),
                 None if byte == page::NURSERY => self.header_grains(segment).saturating_sub(grain),
-                None => first.info(&self.geometry).length.get() as usize * PAGE_GRAINS,
+                None => first.span(&self.geometry) * PAGE_GRAINS,
             };
             let run = Run {
                 segment,

@@ -151,7 +151,7 @@ impl Heap {
             huge_blocks: state.huge_segments.get(),
             cached: state.empty_segments.get() * state.geometry.segment_size,
             free_pages: state.segments().map(pages).sum::<usize>() * PAGE,
-            longest_free_run: state.free_runs.longest() * PAGE,
+            longest_free_run: state.free_runs.longest(&state.geometry) * PAGE,
             free_small,
             fragmentation: 1.0 - usage as f64 / held as f64,
             classes,

@@ -90,7 +90,7 @@ impl State {
         }
         let index = segment.index_of(address);
         let run = Page { segment, index };
-        (run.map() == page::LARGE).then(|| (run, run.info(&self.geometry).length.get() as usize))
+        (run.map() == page::LARGE).then(|| (run, run.span(&self.geometry)))
     }
 
     /// Puts a block on its list. Says no if it is there already, as far as that can be seen at once.
@@ -213,7 +213,7 @@ impl State {
             page::LARGE if begins_page => {
                 let index = segment.index_of(address);
                 let run = Page { segment, index };
-                let pages = run.info(&self.geometry).length.get() as usize;
+                let pages = run.span(&self.geometry);
                 Ok(Place::Large { run, pages })
             }
             page::HUGE if begins_page => Ok(Place::Huge { segment }),

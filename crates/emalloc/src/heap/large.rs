@@ -34,7 +34,7 @@ impl State {
             }
             self.add_usage((new - old) * PAGE);
         } else if new < old {
-            run.info(&self.geometry).length.set(new as u32);
+            run.set_span(&self.geometry, new);
             self.sub_usage((old - new) * PAGE);
             self.give_pages(run.plus(new), old - new);
         }

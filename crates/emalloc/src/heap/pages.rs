@@ -48,7 +48,7 @@ impl State {
     #[inline]
     pub fn take_last_pages(&self, pages: usize, rest: u8, thorough: bool) -> Option<Page> {
         let run = self.free_runs.find(&self.geometry, pages, thorough)?;
-        let length = run.info(&self.geometry).length.get() as usize;
+        let length = run.span(&self.geometry);
         self.note_taking(run.segment, length);
         self.free_runs
             .shorten(&self.geometry, run, length, length - pages);
@@ -74,7 +74,7 @@ impl State {
     /// Takes the first `pages` pages of the free run that begins at `run`.
     #[inline(always)]
     fn take_front(&self, run: Page, pages: usize, rest: u8) {
-        let length = run.info(&self.geometry).length.get() as usize;
+        let length = run.span(&self.geometry);
         self.note_taking(run.segment, length);
         self.free_runs.cut(&self.geometry, run, length, pages);
         self.mark_taken(run, pages, rest);
@@ -82,7 +82,7 @@ impl State {
 
     /// Takes `pages` pages out of the free run that begins at `run`, `skip` pages from its beginning.
     fn take_middle(&self, run: Page, skip: usize, pages: usize, rest: u8) {
-        let length = run.info(&self.geometry).length.get() as usize;
+        let length = run.span(&self.geometry);
         self.note_taking(run.segment, length);
         self.free_runs.remove(&self.geometry, run);
         self.free_runs.insert(&self.geometry, run, skip);
@@ -107,9 +107,7 @@ impl State {
     /// Enters a run of `pages` pages that is no longer free.
     #[inline]
     fn mark_taken(&self, run: Page, pages: usize, rest: u8) {
-        let info = run.info(&self.geometry);
-        info.length.set(pages as u32);
-        info.back.set(0);
+        run.set_span(&self.geometry, pages);
         run.segment.fill(run.index, pages, rest);
         let header = run.segment.header();
         header
@@ -123,11 +121,11 @@ impl State {
         if next.index >= self.geometry.pages || next.map() != page::FREE {
             return false;
         }
-        if (next.info(&self.geometry).length.get() as usize) < new - old {
+        if next.span(&self.geometry) < new - old {
             return false;
         }
         self.take_front(next, new - old, rest);
-        run.info(&self.geometry).length.set(new as u32);
+        run.set_span(&self.geometry, new);
         true
     }
 
@@ -143,7 +141,7 @@ impl State {
         let next = run.plus(pages);
         if next.index < self.geometry.pages && next.map() == page::FREE {
             self.free_runs.remove(&self.geometry, next);
-            length += next.info(&self.geometry).length.get() as usize;
+            length += next.span(&self.geometry);
         }
         // Page 0 always holds the header, so there is a page before.
         let before = Page {
@@ -151,7 +149,7 @@ impl State {
             index: run.index - 1,
         };
         if before.map() == page::FREE {
-            let pages = before.info(&self.geometry).length.get() as usize;
+            let pages = before.span(&self.geometry);
             first = Page {
                 segment,
                 index: run.index - pages,

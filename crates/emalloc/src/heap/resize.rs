@@ -7,7 +7,7 @@ use core::ptr::{self, NonNull};
 use super::Heap;
 use super::error::AllocError;
 use super::free::Place;
-use super::segment::{Segment, page};
+use super::segment::{Page, Segment, page};
 use super::state::State;
 use crate::layout::{MIN_ALIGN, PAGE, round_up};
 use crate::size_class::{SMALL_MAX, Slot, class_of, slot_of};
@@ -74,7 +74,7 @@ impl State {
         let index = segment.index_of(address);
         match segment.map(index) {
             page::LARGE => {
-                let pages = segment.info(&self.geometry, index).length.get() as usize;
+                let pages = Page { segment, index }.span(&self.geometry);
                 size.div_ceil(PAGE) == pages
             }
             page::HUGE => {

@@ -72,12 +72,8 @@ impl FreeRuns {
     #[inline]
     pub fn insert(&self, geometry: &Geometry, first: Page, pages: usize) {
         let info = first.info(geometry);
-        info.length.set(pages as u32);
-        first
-            .plus(pages - 1)
-            .info(geometry)
-            .length
-            .set(pages as u32);
+        first.set_span(geometry, pages);
+        first.plus(pages - 1).set_span(geometry, pages);
         let list = list_of(pages);
         let head = self.lists[list].get();
         info.next.set(head);
@@ -94,7 +90,7 @@ impl FreeRuns {
     /// Takes out the run that begins at `first`.
     pub fn remove(&self, geometry: &Geometry, first: Page) {
         let info = first.info(geometry);
-        self.unlist(info, list_of(info.length.get() as usize));
+        self.unlist(info, list_of(first.span(geometry)));
     }
 
     /// Takes out of list `list` what is on it.
@@ -134,12 +130,8 @@ impl FreeRuns {
         let (next, previous) = (info.next.get(), info.previous.get());
         rest.next.set(next);
         rest.previous.set(previous);
-        rest.length.set(left as u32);
-        first
-            .plus(length - 1)
-            .info(geometry)
-            .length
-            .set(left as u32);
+        first.plus(pages).set_span(geometry, left);
+        first.plus(length - 1).set_span(geometry, left);
         let pointer = ptr::from_ref(rest).cast_mut();
         if let Some(next) = info_at(next) {
             next.previous.set(pointer);
@@ -154,8 +146,8 @@ impl FreeRuns {
     #[inline]
     pub fn shorten(&self, geometry: &Geometry, first: Page, length: usize, left: usize) {
         if share_list(length, left) {
-            first.info(geometry).length.set(left as u32);
-            first.plus(left - 1).info(geometry).length.set(left as u32);
+            first.set_span(geometry, left);
+            first.plus(left - 1).set_span(geometry, left);
             return;
         }
         self.unlist(first.info(geometry), list_of(length));
@@ -171,8 +163,9 @@ impl FreeRuns {
             let mut run = self.lists.get(list_of(pages))?.get();
             let mut tries = if thorough { usize::MAX } else { TRIES };
             while let Some(info) = info_at(run) {
-                if info.length.get() as usize >= pages {
-                    return Some(geometry.page_of(run));
+                let first = geometry.page_of(run);
+                if first.span(geometry) >= pages {
+                    return Some(first);
                 }
                 tries -= 1;
                 if tries == 0 {
@@ -186,7 +179,7 @@ impl FreeRuns {
     }
 
     /// Pages of the longest free run.
-    pub fn longest(&self) -> usize {
+    pub fn longest(&self, geometry: &Geometry) -> usize {
         let last = match (self.filled[0].get(), self.filled[1].get()) {
             (0, 0) => return 0,
             (low, 0) => low.ilog2() as usize,
@@ -195,7 +188,7 @@ impl FreeRuns {
         let mut run = self.lists[last].get();
         let mut longest = 0;
         while let Some(info) = info_at(run) {
-            longest = longest.max(info.length.get() as usize);
+            longest = longest.max(geometry.page_of(run).span(geometry));
             run = info.next.get();
         }
         longest
@@ -214,7 +207,7 @@ impl FreeRuns {
             while !run.is_null() {
                 let page = geometry.free_run_of(run, index).ok_or(run.addr())?;
                 let info = page.info(geometry);
-                let length = info.length.get() as usize;
+                let length = page.span(geometry);
                 if length == 0 || list_of(length) != number || info.previous.get() != previous {
                     return Err(page.start().addr());
                 }

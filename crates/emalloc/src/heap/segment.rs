@@ -1,11 +1,11 @@
 //! Owns the inside of a segment: its header, the map that says what each grain
-//! of a page holds, and one [`PageInfo`] per page; and the arithmetic that leads from an
+//! of a page holds, one span and one [`PageInfo`] per page; and the arithmetic that leads from an
 //! address to them. Used inside `heap` only.
 //!
 //! A segment begins at a multiple of the segment size:
 //!
 //! ```text
-//! Header | map: 8 bytes per page, and 8 | PageInfo per page | live bits (checked mode) | State, nursery (first segment)
+//! Header | map: 8 bytes per page, and 8 | span per page | PageInfo per page | live bits (checked mode) | State, nursery (first segment)
 //! page   | page   | page ...
 //! ```
 //!
@@ -85,17 +85,13 @@ pub(super) struct Header {
 /// Where the page map begins.
 pub(super) const MAP: usize = size_of::<Header>();
 
-/// What is known of one page, beside what the map says.
+/// What leads from one page to others. Apart from the spans, so that of a segment that fills up few infos are touched.
 #[repr(C)]
 pub(super) struct PageInfo {
     /// Free run, first page: its neighbours in the list of its length.
     /// Small run, first page, while free lists are sorted by run: `next` is the run's own list.
     pub next: Cell<*mut PageInfo>,
     pub previous: Cell<*mut PageInfo>,
-    /// Free run, first and last page; other runs, first page: pages of the run.
-    pub length: Cell<u32>,
-    /// Small run: pages from the run's first page to this one.
-    pub back: Cell<u32>,
 }
 
 /// Bytes of the map of a segment of `pages` pages.
@@ -111,6 +107,9 @@ pub(super) struct Geometry {
     mask: usize,
     /// Pages in a segment, header included.
     pub pages: usize,
+    /// Offset of the first span: a `u32` for each page. Free run, first and last page, and large block or reserve,
+    /// first page: pages of the run. Small run: pages from the run's first one to this one.
+    spans: usize,
     /// Offset of the first [`PageInfo`].
     infos: usize,
     /// Offset of the live bits; 0 without checked mode.
@@ -125,7 +124,8 @@ pub(super) const GRANULES: usize = PAGE / 8;
 impl Geometry {
     pub fn new(segment_size: usize, checked: bool) -> Self {
         let pages = segment_size >> PAGE_SHIFT;
-        let infos = (MAP + map_size(pages)).next_multiple_of(align_of::<PageInfo>());
+        let spans = MAP + map_size(pages);
+        let infos = (spans + pages * size_of::<u32>()).next_multiple_of(align_of::<PageInfo>());
         let infos_end = (infos + pages * size_of::<PageInfo>()).next_multiple_of(align_of::<u64>());
         let (live, header_end) = if checked {
             (infos_end, infos_end + pages * (GRANULES / 8))
@@ -136,6 +136,7 @@ impl Geometry {
             segment_size,
             mask: !(segment_size - 1),
             pages,
+            spans,
             infos,
             live,
             header_end,
@@ -340,6 +341,14 @@ impl Segment {
         }
     }
 
+    /// The span of page `index`.
+    fn span(self, geometry: &Geometry, index: usize) -> &'static Cell<u32> {
+        debug_assert!(index < geometry.pages);
+        let at = self.byte(geometry.spans + index * size_of::<u32>());
+        // SAFETY: as in `info`: every page has a span in the header, and nobody keeps the reference.
+        unsafe { &*at.cast() }
+    }
+
     /// The word of live bits that covers `address`, and the bit in it. Checked mode only.
     pub fn live_bit(self, geometry: &Geometry, address: usize) -> (&'static Cell<u64>, u64) {
         debug_assert!(geometry.checked());
@@ -370,6 +379,17 @@ impl Page {
 
     pub fn info(self, geometry: &Geometry) -> &'static PageInfo {
         self.segment.info(geometry, self.index)
+    }
+
+    /// Its span (see [`Geometry`]).
+    #[inline]
+    pub fn span(self, geometry: &Geometry) -> usize {
+        self.segment.span(geometry, self.index).get() as usize
+    }
+
+    #[inline]
+    pub fn set_span(self, geometry: &Geometry, pages: usize) {
+        self.segment.span(geometry, self.index).set(pages as u32);
     }
 
     pub fn map(self) -> u8 {

@@ -125,8 +125,8 @@ impl State {
     fn take_run(&self, class: usize, requested: usize) -> Option<Run> {
         let pages = pages_of_class(class);
         let first = self.find_pages(pages, PAGE, code_in_map(class), requested)?;
-        for back in 1..pages {
-            first.plus(back).info(&self.geometry).back.set(back as u32);
+        for back in 0..pages {
+            first.plus(back).set_span(&self.geometry, back);
         }
         Some(Run::of_pages(first, pages))
     }
@@ -173,7 +173,7 @@ impl State {
             };
         }
         let index = segment.index_of(address);
-        let back = segment.info(&self.geometry, index).back.get() as usize;
+        let back = Page { segment, index }.span(&self.geometry);
         let index = index - back;
         Run::of_pages(Page { segment, index }, pages_of_class(class))
     }
