@@ -209,13 +209,17 @@ impl State {
     fn copy_resized(&self, block: NonNull<u8>, place: Place, size: usize, align: usize) -> *mut u8 {
         // That both are alive for a moment is our doing, not the program's: the peak ignores it.
         let peak = self.peak.get();
-        let new = self.allocate_aligned(size, align);
+        let bytes = self.size_of_place(place);
+        let grown = size > bytes && align <= PAGE && matches!(place, Place::Large { .. });
+        let new = grown
+            .then(|| self.allocate_growing(size.div_ceil(PAGE)))
+            .flatten()
+            .unwrap_or_else(|| self.allocate_aligned(size, align));
         if new.is_null() {
             return new;
         }
-        let bytes = self.size_of_place(place).min(size);
         // SAFETY: both blocks have that many bytes; the new one overlaps nothing alive.
-        unsafe { ptr::copy_nonoverlapping(block.as_ptr(), new, bytes) };
+        unsafe { ptr::copy_nonoverlapping(block.as_ptr(), new, bytes.min(size)) };
         let freed = self.free_slow(block);
         debug_assert!(freed.is_ok());
         let after = self.usage();
