@@ -22,6 +22,7 @@ mod large;
 mod limit;
 mod link;
 mod pages;
+mod place;
 mod reset;
 mod resize;
 mod runs;

@@ -6,7 +6,7 @@ use core::ptr::{self, NonNull};
 
 use super::Heap;
 use super::error::AllocError;
-use super::free::Place;
+use super::place::Place;
 use super::segment::{Segment, page};
 use super::state::State;
 use crate::layout::{MIN_ALIGN, PAGE, round_up};
