@@ -3,10 +3,10 @@
 
 mod common;
 
-use std::cell::Cell;
 use std::ptr::NonNull;
-use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 use common::probe::{Probe, assert_all_returned, on, probe};
 use emalloc::heap::{Handler, Heap, Limit, SoftLimitEvent};
@@ -126,37 +126,37 @@ fn near_a_limit_it_is_exact() {
     exact_near_the_limit(|| emalloc::storage::MmapAnon);
 }
 
-struct Told(Rc<Cell<usize>>);
+struct Told(Arc<AtomicUsize>);
 
 impl Handler for Told {
     fn soft_limit(&self, _heap: &Heap, _event: &SoftLimitEvent) {
-        self.0.set(self.0.get() + 1);
+        self.0.fetch_add(1, Relaxed);
     }
 }
 
 #[test]
 fn room_to_spare_is_no_reason_to_tell_of_the_soft_limit() {
     for size in (SEGMENT..6 * MIB).step_by(12_345) {
-        let told = Rc::new(Cell::new(0));
+        let told = Arc::new(AtomicUsize::new(0));
         let heap = Heap::builder()
             .storage(Malloc)
             .segment_size(SEGMENT)
-            .handler(Told(Rc::clone(&told)))
+            .handler(Told(Arc::clone(&told)))
             .build()
             .unwrap();
         let needed = SEGMENT + (size + PAGE).next_multiple_of(PAGE);
         heap.set_soft_limit(Limit::Bytes(needed));
         let block = heap.allocate(size);
-        assert_eq!(told.get(), 0, "{size}");
+        assert_eq!(told.load(Relaxed), 0, "{size}");
         assert!(heap.real_usage() <= needed);
         // Neither does a block that is copied because it grows, as long as there is room for both.
         heap.set_soft_limit(Limit::Bytes(2 * needed + PAGE));
         let block = resize(&heap, block, size + PAGE);
-        assert_eq!(told.get(), 0, "{size}");
+        assert_eq!(told.load(Relaxed), 0, "{size}");
         // And what is needed is told of.
         heap.set_soft_limit(Limit::Bytes(heap.real_usage() + SEGMENT));
         heap.allocate(2 * MIB);
-        assert_eq!(told.get(), 1, "{size}");
+        assert_eq!(told.load(Relaxed), 1, "{size}");
         // SAFETY: alive.
         unsafe { heap.free(block) };
     }
