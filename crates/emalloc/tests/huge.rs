@@ -87,18 +87,22 @@ fn near<S: Storage + Sync + 'static>(storage: S, left: usize) -> (Probe<S>, Heap
 
 fn exact_near_the_limit<S: Storage + Sync + 'static>(make: impl Fn() -> S) {
     let (_probe, heap, block) = near(make(), 0);
-    // SAFETY: alive, here and below.
+    // SAFETY: alive.
     let size = unsafe { heap.usable_size(block) }.unwrap();
-    assert!(unsafe { heap.try_resize(block, size + 1) }.is_err());
+    // SAFETY: alive.
+    let refused = unsafe { heap.try_resize(block, size + 1) };
+    assert!(refused.is_err());
     assert!(heap.try_allocate(SEGMENT).is_err());
     heap.check().unwrap();
     drop(heap);
 
     // What is left can be had to the last byte, and what is given up is left.
     let (probe, heap, block) = near(make(), SEGMENT);
-    // SAFETY: alive, here and below.
+    // SAFETY: alive.
     let size = unsafe { heap.usable_size(block) }.unwrap();
-    let block = match unsafe { heap.try_resize(block, size + SEGMENT) } {
+    // SAFETY: alive.
+    let answer = unsafe { heap.try_resize(block, size + SEGMENT) };
+    let block = match answer {
         Ok(block) => block,
         Err(_) => {
             // The storage can neither grow nor move it, and there is no room for two.

@@ -5,6 +5,7 @@
 #[path = "common/ledger.rs"]
 mod ledger;
 
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -344,13 +345,13 @@ fn follow<S: Storage + Sync>(inner: S, steps: &[Step], per_request: bool) {
                         start, size, align, ..
                     } = live.swap_remove(which);
                     // SAFETY: alive until now.
-                    unsafe { storage.free(start.as_non_null(), size, align) };
+                    unsafe { storage.free(non_null(start), size, align) };
                 }
             }
             Step::Resize(any, pages) | Step::Move(any, pages) => {
                 if let Some(which) = which(any) {
                     let grant = &mut live[which];
-                    let (start, old, new) = (grant.start.as_non_null(), grant.size, pages * PAGE);
+                    let (start, old, new) = (non_null(grant.start), grant.size, pages * PAGE);
                     // SAFETY: alive; what is cut off is used no more, nor is the old place after a move.
                     let answer = unsafe {
                         if matches!(step, Step::Move(..)) {
@@ -389,20 +390,14 @@ fn follow<S: Storage + Sync>(inner: S, steps: &[Step], per_request: bool) {
     } in live
     {
         // SAFETY: alive until now.
-        unsafe { storage.free(start.as_non_null(), size, align) };
+        unsafe { storage.free(non_null(start), size, align) };
     }
     drop(storage);
     assert_eq!(book.live(), 0);
 }
 
-trait AsNonNull {
-    fn as_non_null(self) -> std::ptr::NonNull<u8>;
-}
-
-impl AsNonNull for *mut u8 {
-    fn as_non_null(self) -> std::ptr::NonNull<u8> {
-        std::ptr::NonNull::new(self).unwrap()
-    }
+fn non_null(start: *mut u8) -> NonNull<u8> {
+    NonNull::new(start).unwrap()
 }
 
 proptest! {
