@@ -12,7 +12,7 @@ use super::handler::{DefaultHandler, Handler};
 use super::index::Index;
 use super::nursery::Nursery;
 use super::runs::FreeRuns;
-use super::segment::{Geometry, Kind, Segment, page};
+use super::segment::{Geometry, Kind, Segment};
 use super::state::{Bin, Fresh, List, Lists, SoftLimit, State};
 use super::{Heap, Limit, Retain};
 use crate::layout::{DEFAULT_SEGMENT, GRAIN, MAX_SEGMENT, MIN_SEGMENT, PAGE};
@@ -238,8 +238,6 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
                 (grant.start, size, size),
                 Kind::Pages,
                 state_at.as_ptr(),
-                &geometry,
-                page::FREE,
             )
         };
         if options.checked {

@@ -197,8 +197,8 @@ impl Kept {
     pub(super) fn take_cold(&mut self, bytes: usize, ways: Ways) -> Option<Piece> {
         let coldest = *self.pieces().first().filter(|_| bytes > 0)?;
         self.remove(0);
-        // Its end goes: what remains keeps its alignment.
-        let keep = coldest.size.saturating_sub(bytes) & !(coldest.align.max(ways.unit) - 1);
+        // Its end goes: what remains begins where it did, and can be made larger again.
+        let keep = coldest.size.saturating_sub(bytes) & !(ways.unit - 1);
         if !ways.divisible || keep < LEAST {
             return Some(coldest);
         }
