@@ -1,5 +1,6 @@
 //! Huge blocks have room to spare far from the limits, and not a byte near them: what growing costs the storage, what
 //! a limit leaves, whom the soft limit tells.
+#![cfg(feature = "std")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! `regions`: grants cut out of few large ones, which grow, are cut, discarded and given back.
+#![cfg(feature = "std")]
 
 use std::sync::Arc;
 
