@@ -278,7 +278,8 @@ fn ours_wins_and_the_other_is_not_even_read() {
 
 #[test]
 fn a_heap_is_started_as_the_settings_say() {
-    for entry in registry::entries() {
+    // (What the counted one is asked is counted by another test.)
+    for entry in registry::entries().filter(|entry| entry.name != "settings-counted") {
         let settings = read(&[
             ("EMALLOC_STORAGE", entry.name),
             ("EMALLOC_SEGMENT_SIZE", "512K"),
