@@ -174,7 +174,7 @@ unsafe impl<S: Storage> Storage for Cached<S> {
         if !self.is_whole(size) || !align.is_power_of_two() {
             return Err(StorageError::Unsupported);
         }
-        self.growing(size, || self.obtain(size, align))
+        self.obtain(size, align)
     }
 
     unsafe fn free(&self, start: NonNull<u8>, size: usize, align: usize) {

@@ -9,12 +9,12 @@ use crate::sys;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
-/// What is done with what is kept in one go.
+/// What a search for a grant comes to.
 enum Step {
-    /// A grant of the storage inside, of at least this many bytes.
-    Found(Piece),
-    /// A smaller one, to be made larger.
-    Smaller(Piece),
+    /// What was wanted.
+    Granted(Piece),
+    /// A grant of the storage inside of another size, to be cut or made larger.
+    Other(Piece),
     /// Nothing.
     Nothing,
 }
@@ -123,33 +123,73 @@ impl<S: Storage> Cached<S> {
         size != 0 && size.is_multiple_of(self.inner.capabilities().granularity)
     }
 
-    /// Takes something kept for a grant of `size` bytes; what cannot be kept beside it then is gone.
+    /// Takes something kept for a grant of `size` bytes. What is granted by that is counted as granted, else the size as
+    /// asked for; what cannot be kept beside it then is gone.
     fn find(&self, size: usize, align: usize) -> Step {
         let wanted = Wanted { size, align };
         let can = self.inner.capabilities();
         let stretchable = can.move_without_copy || can.grow_in_place;
-        self.with_store(FEW, |store, ways| {
-            if let Some(piece) = store.kept.take(wanted, ways) {
-                return Step::Found(piece);
-            }
-            match stretchable
-                .then(|| store.kept.take_smaller(wanted, ways))
-                .flatten()
-            {
-                Some(piece) => Step::Smaller(piece),
+        let found = self.with_store(FEW, |store, ways| {
+            let step = match store.kept.take(wanted, ways) {
+                Some(piece) if piece.size == size => Step::Granted(piece),
+                Some(piece) => Step::Other(piece),
+                None if stretchable => store
+                    .kept
+                    .take_smaller(wanted, ways)
+                    .map_or(Step::Nothing, Step::Other),
                 None => Step::Nothing,
-            }
+            };
+            let count = match step {
+                Step::Granted(_) => &self.granted,
+                Step::Other(_) | Step::Nothing => &self.asked,
+            };
+            count.fetch_add(size, Ordering::Relaxed);
+            step
+        });
+        found.unwrap_or_else(|| {
+            self.asked.fetch_add(size, Ordering::Relaxed);
+            Step::Nothing
         })
-        .unwrap_or(Step::Nothing)
     }
 
-    /// A grant out of what is kept.
-    fn serve(&self, size: usize, align: usize) -> Option<NonNull<u8>> {
-        let piece = match self.find(size, align) {
-            Step::Nothing => return None,
-            Step::Found(piece) if piece.size == size => return piece.start(),
-            Step::Found(piece) | Step::Smaller(piece) => piece,
+    /// A new grant, of what is kept or of the storage inside.
+    pub(super) fn obtain(&self, size: usize, align: usize) -> Result<Grant, StorageError> {
+        let kept = match self.find(size, align) {
+            Step::Granted(piece) => piece.start(),
+            Step::Other(piece) => self.granted_of_asked(size, self.made_to_fit(piece, size, align)),
+            Step::Nothing => None,
         };
+        if let Some(start) = kept {
+            self.hits.fetch_add(1, Ordering::Relaxed);
+            return Ok(Grant {
+                start,
+                zeroed: false,
+            });
+        }
+        self.misses.fetch_add(1, Ordering::Relaxed);
+        let answer = match self.inner.allocate(size, align) {
+            Err(error) if is_shortage(error) && self.drop_kept() != 0 => {
+                self.inner.allocate(size, align)
+            }
+            answer => answer,
+        };
+        if self.granted_of_asked(size, answer.ok()).is_none() {
+            self.asked.fetch_sub(size, Ordering::Relaxed);
+        }
+        answer
+    }
+
+    /// Counts what was asked for as granted, if it was.
+    fn granted_of_asked<T>(&self, size: usize, answer: Option<T>) -> Option<T> {
+        if answer.is_some() {
+            self.granted.fetch_add(size, Ordering::Relaxed);
+            self.asked.fetch_sub(size, Ordering::Relaxed);
+        }
+        answer
+    }
+
+    /// Makes a piece of another size a grant of this one.
+    fn made_to_fit(&self, piece: Piece, size: usize, align: usize) -> Option<NonNull<u8>> {
         let start = piece.start()?;
         // SAFETY: a grant of the storage inside with this size and alignment, used by nobody.
         if unsafe { self.inner.resize(start, piece.size, size, align) }.is_ok() {
@@ -167,26 +207,8 @@ impl<S: Storage> Cached<S> {
         None
     }
 
-    /// A new grant, of what is kept or of the storage inside.
-    pub(super) fn obtain(&self, size: usize, align: usize) -> Result<Grant, StorageError> {
-        if let Some(start) = self.serve(size, align) {
-            self.hits.fetch_add(1, Ordering::Relaxed);
-            return Ok(Grant {
-                start,
-                zeroed: false,
-            });
-        }
-        self.misses.fetch_add(1, Ordering::Relaxed);
-        match self.inner.allocate(size, align) {
-            Err(error) if is_shortage(error) && self.drop_kept() != 0 => {
-                self.inner.allocate(size, align)
-            }
-            answer => answer,
-        }
-    }
-
     /// Has `act` done, by which `more` bytes are granted, with the counts right before and after.
-    pub(super) fn growing<T>(
+    fn growing<T>(
         &self,
         more: usize,
         act: impl FnOnce() -> Result<T, StorageError>,
