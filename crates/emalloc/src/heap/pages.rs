@@ -4,7 +4,14 @@
 
 use super::segment::{Kind, Page, Segment, page};
 use super::state::State;
-use crate::layout::PAGE_GRAINS;
+use crate::layout::{PAGE, PAGE_GRAINS};
+use crate::sys;
+
+/// More bytes than most processors have caches of their own for a core.
+const CACHED: usize = 4 << 20;
+
+/// Bytes that processors fetch at a time: some fetch more, few less.
+const LINE: usize = 64;
 
 impl State {
     /// Takes a run of `pages` pages and marks them all `rest`; `None` if no free run is long enough.
@@ -47,7 +54,21 @@ impl State {
             .shorten(&self.geometry, run, length, length - pages);
         let taken = run.plus(length - pages);
         self.mark_taken(taken, pages, rest);
+        if length > pages {
+            self.fetch_ahead(taken.start().wrapping_sub(PAGE));
+        }
         Some(taken)
+    }
+
+    /// Has the processor fetch a page that blocks are probably carved out of next, if the heap is too large for its
+    /// caches to hold it already.
+    #[inline]
+    pub fn fetch_ahead(&self, page: *mut u8) {
+        if self.held.get() > CACHED {
+            for line in (0..PAGE).step_by(LINE) {
+                sys::prefetch(page.wrapping_add(line));
+            }
+        }
     }
 
     /// Takes the first `pages` pages of the free run that begins at `run`.

@@ -148,8 +148,12 @@ impl State {
         let to_page_end = PAGE - block.addr() % PAGE;
         let batch = to_page_end.min(most).min(bytes);
         let taken = list.link(block, size, batch);
-        fresh.next.set(block.wrapping_add(taken));
+        let next = block.wrapping_add(taken);
+        fresh.next.set(next);
         fresh.bytes.set(bytes - taken);
+        if batch == to_page_end && bytes > taken {
+            self.fetch_ahead(next);
+        }
         block
     }
 

@@ -6,7 +6,7 @@ use core::ptr::{self, NonNull};
 use crate::layout::round_up;
 
 /// The most pieces that are kept.
-const MOST: usize = 512;
+const MOST: usize = 256;
 
 /// The least bytes that are worth a place in the table.
 const LEAST: usize = 4 << 10;
@@ -101,15 +101,18 @@ impl Kept {
         }
         let _ = piece.start.expose_provenance();
         if ways.divisible {
-            if let Some(before) = self.position(|other| other.end() == piece.start.addr()) {
-                let other = self.remove(before);
-                piece = other.part(0, other.size + piece.size);
-                piece.warm_end = true;
-            }
-            if let Some(after) = self.position(|other| other.start.addr() == piece.end()) {
-                let other = self.remove(after);
-                piece = piece.part(0, piece.size + other.size);
-                piece.warm_end = false;
+            let (start, end) = (piece.start.addr(), piece.end());
+            let borders = |other: &Piece| other.end() == start || other.start.addr() == end;
+            // One before and one behind, in whichever order they are found.
+            for _ in 0..2 {
+                let Some(place) = self.position(borders) else {
+                    break;
+                };
+                let other = self.remove(place);
+                let behind = other.end() == start;
+                let first = if behind { other } else { piece };
+                piece = first.part(0, other.size + piece.size);
+                piece.warm_end = behind;
             }
         }
         let Some(place) = self.pieces.get_mut(self.count) else {
@@ -132,7 +135,9 @@ impl Kept {
                 .or_else(|| self.position(|piece| fits(piece) && near(piece)))
                 .map(|place| self.remove(place));
         }
-        // The smallest that is large enough, once its beginning is aligned; of equals the warmest.
+        // Segments, which are as large as they are aligned, come out of the lowest piece that is large enough once its
+        // beginning is aligned: so large pieces stay whole elsewhere. All else comes out of the smallest.
+        let is_segment = wanted.size == wanted.align;
         let mut best: Option<(usize, usize)> = None;
         for (place, piece) in self.pieces().iter().enumerate() {
             let fits = skip_of(*piece, wanted.align).is_some_and(|skip| {
@@ -141,8 +146,13 @@ impl Kept {
                 let places = usize::from(skip > 0) + usize::from(left != Some(0));
                 left.is_some() && self.count - 1 + places <= MOST
             });
-            if fits && best.is_none_or(|(_, size)| piece.size <= size) {
-                best = Some((place, piece.size));
+            let rank = if is_segment {
+                piece.start.addr()
+            } else {
+                piece.size
+            };
+            if fits && best.is_none_or(|(_, other)| rank <= other) {
+                best = Some((place, rank));
             }
         }
         let piece = self.remove(best?.0);

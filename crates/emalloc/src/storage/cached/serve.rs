@@ -159,7 +159,8 @@ impl<S: Storage> Cached<S> {
                 return Some(grant.start);
             }
         }
-        self.give_back(piece);
+        // It is as it was, and may serve another time.
+        self.put(piece, 0);
         None
     }
 
