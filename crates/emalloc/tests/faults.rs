@@ -171,10 +171,8 @@ fn freed_twice() {
     for block in blocks.iter().rev() {
         assert_found(&heap, *block, FaultKind::DoubleFree { block_size: 40 });
     }
-    let large = heap.allocate(PAGE);
+    let large = heap.allocate(2 * PAGE);
     let page = page_of(large);
-    // Keeps the page a hole of its own, which the next run of small blocks takes.
-    heap.allocate(PAGE);
     // SAFETY: just allocated.
     unsafe { heap.free(large) };
     assert_found(&heap, large, not_a_block(page, PageUse::Free));

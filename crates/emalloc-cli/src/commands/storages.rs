@@ -4,7 +4,9 @@ use std::io::{self, Write};
 
 use emalloc::storage::conformance::{self, ALL_BYTES};
 use emalloc::storage::registry::{self, AnyStorage};
-use emalloc::storage::{Budget, Cached, Capabilities, Counting, Fixed, Storage, StorageError};
+use emalloc::storage::{
+    Budget, Cached, Capabilities, Counting, Fixed, Regions, Storage, StorageError,
+};
 use serde::Serialize;
 
 use crate::args::StoragesArgs;
@@ -48,6 +50,7 @@ struct Can {
     shrink_in_place: bool,
     discard: bool,
     move_without_copy: bool,
+    divisible: bool,
 }
 
 #[derive(Serialize)]
@@ -98,6 +101,11 @@ fn candidates() -> Vec<Candidate> {
         "cached",
         "keeps what is freed for the next",
         move || Ok(Cached::new(base()?)),
+    ));
+    all.push(wrapper(
+        "regions",
+        "cuts grants out of few large ones",
+        move || Ok(Regions::new(base()?)),
     ));
     all.push(wrapper(
         "budget",
@@ -157,6 +165,7 @@ fn can(capabilities: Capabilities) -> Can {
         shrink_in_place: capabilities.shrink_in_place,
         discard: capabilities.discard,
         move_without_copy: capabilities.move_without_copy,
+        divisible: capabilities.divisible,
     }
 }
 
@@ -170,9 +179,10 @@ fn write_text(listed: &[Listed], out: &mut dyn Write) -> io::Result<()> {
             "shrink",
             "discard",
             "move",
+            "parts",
             "conformance",
         ],
-        &[0, 2, 3, 4, 5, 6, 7],
+        &[0, 2, 3, 4, 5, 6, 7, 8],
     );
     for storage in listed {
         rows.add_row(row(storage));
@@ -193,7 +203,7 @@ fn write_text(listed: &[Listed], out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn row(storage: &Listed) -> [String; 8] {
+fn row(storage: &Listed) -> [String; 9] {
     let yes = |can: fn(&Can) -> bool| match &storage.capabilities {
         Some(capabilities) if can(capabilities) => "yes".to_owned(),
         Some(_) => "-".to_owned(),
@@ -211,6 +221,7 @@ fn row(storage: &Listed) -> [String; 8] {
         yes(|can| can.shrink_in_place),
         yes(|can| can.discard),
         yes(|can| can.move_without_copy),
+        yes(|can| can.divisible),
         match &storage.conformance {
             None => "not run".to_owned(),
             Some(verdict) if !verdict.passed => "FAILED".to_owned(),

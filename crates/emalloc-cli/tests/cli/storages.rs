@@ -14,7 +14,7 @@ fn all_are_listed_in_order_and_pass() {
     }
     let default = registry::default_entry().name;
     assert!(rows[0].starts_with(&format!("{default} *")), "{}", rows[0]);
-    for name in ["fixed", "cached", "budget", "counting"] {
+    for name in ["fixed", "cached", "regions", "budget", "counting"] {
         let row = rows.iter().find(|row| row.starts_with(name));
         assert!(
             row.is_some_and(|row| row.contains(" passed, ")),
@@ -34,7 +34,7 @@ fn json_says_what_they_can_do() {
         (&1.into(), &"storages".into())
     );
     let storages = answer["storages"].as_array().unwrap();
-    assert_eq!(storages.len(), registry::entries().count() + 4);
+    assert_eq!(storages.len(), registry::entries().count() + 5);
     for (index, storage) in storages.iter().enumerate() {
         assert_eq!(storage["default"], index == 0);
         for key in [
@@ -43,6 +43,7 @@ fn json_says_what_they_can_do() {
             "shrink_in_place",
             "discard",
             "move_without_copy",
+            "divisible",
         ] {
             assert!(
                 storage["capabilities"][key].is_boolean(),

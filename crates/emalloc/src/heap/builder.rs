@@ -338,7 +338,8 @@ unsafe fn destroy<S: Storage, H: Handler>(state: NonNull<State>) {
         .segments()
         .filter(|&segment| segment != first)
         .for_each(free);
-    let used = state.need.get() > 0;
+    // What is needed counts the reserve too; the peak does not.
+    let used = state.peak.get() > 0;
     // The state itself goes with the first segment.
     free(first);
     if used {

@@ -4,7 +4,7 @@
 use core::ptr;
 
 use super::error::AllocError;
-use super::segment::{Page, class_in, page};
+use super::segment::{Page, page};
 use super::state::State;
 use crate::layout::PAGE;
 use crate::storage::Grant;
@@ -24,6 +24,15 @@ impl State {
         run.segment.fill(run.index, 1, page::LARGE);
         self.add_usage(pages * PAGE);
         run.start()
+    }
+
+    /// As [`allocate_large`](Self::allocate_large) for a block that has grown and may grow again: where it can do so in
+    /// place, if there is such a free run.
+    pub fn allocate_growing(&self, pages: usize) -> Option<*mut u8> {
+        let run = self.take_roomy_pages(pages, page::LARGE_REST)?;
+        run.segment.fill(run.index, 1, page::LARGE);
+        self.add_usage(pages * PAGE);
+        Some(run.start())
     }
 
     /// Frees the large block of `pages` pages at `run`.
@@ -62,8 +71,7 @@ impl State {
         }
     }
 
-    /// A run out of the free ones. Those of small blocks are taken from the end of a free run, so that they are not in
-    /// the way of large blocks that grow where they are.
+    /// A run out of the free ones.
     #[inline]
     fn take_free_pages(
         &self,
@@ -72,9 +80,7 @@ impl State {
         mark: u8,
         thorough: bool,
     ) -> Option<Page> {
-        if class_in(mark).is_some() {
-            self.take_last_pages(pages, mark, thorough)
-        } else if align <= PAGE {
+        if align <= PAGE {
             self.take_pages(pages, mark, thorough)
         } else {
             self.take_aligned_pages(pages, align, mark, thorough)

@@ -23,6 +23,7 @@ mod limit;
 mod link;
 mod nursery;
 mod pages;
+mod place;
 mod reset;
 mod resize;
 mod runs;

@@ -13,6 +13,9 @@ const CACHED: usize = 4 << 20;
 /// Bytes that processors fetch at a time: some fetch more, few less.
 const LINE: usize = 64;
 
+/// Pages that a free run must have beyond a block that is to have room to grow there.
+const ROOM: usize = 32;
+
 impl State {
     /// Takes a run of `pages` pages and marks them all `rest`; `None` if no free run is long enough.
     #[inline]
@@ -44,20 +47,14 @@ impl State {
         Some(run.plus(skip))
     }
 
-    /// As [`take_pages`](Self::take_pages), from the end of a free run.
-    #[inline]
-    pub fn take_last_pages(&self, pages: usize, rest: u8, thorough: bool) -> Option<Page> {
-        let run = self.free_runs.find(&self.geometry, pages, thorough)?;
+    /// As [`take_pages`](Self::take_pages), with room to grow: inside a long free run, the longer part of which stays free
+    /// behind it. Other runs are taken from the shorter part.
+    pub fn take_roomy_pages(&self, pages: usize, rest: u8) -> Option<Page> {
+        let run = self.free_runs.find(&self.geometry, pages + ROOM, false)?;
         let length = run.span(&self.geometry);
-        self.note_taking(run.segment, length);
-        self.free_runs
-            .shorten(&self.geometry, run, length, length - pages);
-        let taken = run.plus(length - pages);
-        self.mark_taken(taken, pages, rest);
-        if length > pages {
-            self.fetch_ahead(taken.start().wrapping_sub(PAGE));
-        }
-        Some(taken)
+        let skip = (length - pages) * 3 / 8;
+        self.take_middle(run, skip, pages, rest);
+        Some(run.plus(skip))
     }
 
     /// Has the processor fetch a page that blocks are probably carved out of next, if the heap is too large for its

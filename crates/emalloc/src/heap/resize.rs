@@ -6,7 +6,7 @@ use core::ptr::{self, NonNull};
 
 use super::Heap;
 use super::error::AllocError;
-use super::free::Place;
+use super::place::Place;
 use super::segment::{Page, Segment, page};
 use super::state::State;
 use crate::layout::{MIN_ALIGN, PAGE, round_up};
@@ -205,16 +205,22 @@ impl State {
         // That both are alive for a moment is our doing, not the program's: the peak ignores it.
         let peak = self.peak.get();
         let old = self.size_of_place(place);
-        let new = if size > old && !self.geometry.fits(size.div_ceil(PAGE), align.max(PAGE)) {
+        let bytes = old.min(size);
+        let new = if size <= old {
+            self.allocate_aligned(size, align)
+        } else if !self.geometry.fits(size.div_ceil(PAGE), align.max(PAGE)) {
             // What has grown out of its place will grow again.
             self.allocate_huge(size, align.max(PAGE), true).0
         } else {
-            self.allocate_aligned(size, align)
+            let is_large = align <= PAGE && matches!(place, Place::Large { .. });
+            is_large
+                .then(|| self.allocate_growing(size.div_ceil(PAGE)))
+                .flatten()
+                .unwrap_or_else(|| self.allocate_aligned(size, align))
         };
         if new.is_null() {
             return new;
         }
-        let bytes = old.min(size);
         // SAFETY: both blocks have that many bytes; the new one overlaps nothing alive.
         unsafe { ptr::copy_nonoverlapping(block.as_ptr(), new, bytes) };
         let freed = self.free_slow(block);

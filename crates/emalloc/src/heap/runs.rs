@@ -142,20 +142,6 @@ impl FreeRuns {
         }
     }
 
-    /// Leaves the first `left` pages of the run of `length` pages that begins at `first`.
-    #[inline]
-    pub fn shorten(&self, geometry: &Geometry, first: Page, length: usize, left: usize) {
-        if share_list(length, left) {
-            first.set_span(geometry, left);
-            first.plus(left - 1).set_span(geometry, left);
-            return;
-        }
-        self.unlist(first.info(geometry), list_of(length));
-        if left > 0 {
-            self.insert(geometry, first, left);
-        }
-    }
-
     /// A run of at least `pages` pages; it stays entered. With `thorough`, one is found if there is any.
     #[inline]
     pub fn find(&self, geometry: &Geometry, pages: usize, thorough: bool) -> Option<Page> {

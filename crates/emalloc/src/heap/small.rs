@@ -128,6 +128,10 @@ impl State {
         for back in 0..pages {
             first.plus(back).set_span(&self.geometry, back);
         }
+        let next = first.plus(pages);
+        if next.index < self.geometry.pages {
+            self.fetch_ahead(next.start());
+        }
         Some(Run::of_pages(first, pages))
     }
 

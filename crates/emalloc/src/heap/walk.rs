@@ -4,7 +4,7 @@
 use super::Heap;
 use super::collect::Run;
 use super::fault::PageUse;
-use super::free::page_use;
+use super::place::page_use;
 use super::segment::{Kind, class_in};
 use super::state::State;
 use crate::layout::PAGE;

@@ -3,6 +3,7 @@
 
 use super::free_runs::{FreeRuns, GRAIN};
 use super::shared_runs::SharedRuns;
+use super::try_cell::MANY;
 use super::{Capabilities, Grant, Storage, StorageError};
 use crate::sys;
 use core::mem::MaybeUninit;
@@ -175,7 +176,7 @@ unsafe impl Storage for Fixed {
             return Ok(());
         }
         let end = start.as_ptr().wrapping_add(old);
-        if new == old || self.runs.take_at(end, new - old) {
+        if new == old || self.runs.take_at(MANY, end, new - old) {
             Ok(())
         } else {
             Err(StorageError::Unsupported)

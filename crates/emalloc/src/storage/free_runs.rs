@@ -8,6 +8,7 @@ use core::ptr;
 pub(super) const GRAIN: usize = 64;
 
 /// The first bytes of a free run.
+#[derive(Debug)]
 pub(super) struct Run {
     pub(super) size: usize,
     pub(super) next: *mut Run,

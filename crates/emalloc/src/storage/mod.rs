@@ -1,6 +1,7 @@
 //! Layer 1: where segments come from. This file owns the contract, [`Storage`];
 //! each storage has a file of its own. Depends on `sys` and `layout` only.
 
+mod arrivals;
 mod budget;
 #[cfg_attr(unix, path = "builtin_unix.rs")]
 #[cfg_attr(windows, path = "builtin_windows.rs")]

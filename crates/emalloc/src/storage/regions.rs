@@ -1,10 +1,11 @@
 //! The wrapper `regions`: takes few large regions of the storage inside and cuts grants out of them, so that a
-//! storage that can do nothing but hand out memory can grow, cut, divide and discard. Owns the table of regions; what
+//! storage that can do nothing but hand out memory can grow, cut, divide and discard. Owns the list of regions; what
 //! is free in them is in `shared_runs.rs`.
 
+use super::arrivals::Arrivals;
 use super::free_runs::{FreeRuns, GRAIN};
 use super::shared_runs::SharedRuns;
-use super::try_cell::{FEW, MANY, TryCell};
+use super::try_cell::{Entered, FEW, MANY, TryCell};
 use super::{Capabilities, Grant, Storage, StorageError};
 use crate::layout::{PAGE, round_up};
 use core::ptr::{self, NonNull};
@@ -12,17 +13,17 @@ use core::ptr::{self, NonNull};
 /// Bytes of a region, unless a request needs more: addresses, mostly. Memory is what is touched.
 const REGION: usize = if usize::BITS == 64 { 64 << 20 } else { 4 << 20 };
 
-/// The most regions.
-const MOST: usize = 256;
-
-/// So many regions later, a region is twice as large.
+/// So many regions later, a region is twice as large: there are never many of them.
 const STEP: usize = 32;
+
+/// And so many times at most.
+const MOST_DOUBLINGS: usize = 7;
 
 /// Keeps regions of the storage inside, and grants parts of them.
 ///
 /// First fit from the low end; a free merges with its neighbours. What is free is discarded where the storage inside can do
 /// that: it costs addresses then, and no memory. A region goes back as soon as nothing of it is granted, except for
-/// the last one, which [`trim`](Storage::trim) gives back.
+/// the last one, which [`trim`](Storage::trim) gives back; it answers 0 for that, for the memory is gone already.
 ///
 /// ```
 /// use emalloc::storage::{MALLOC, Regions, Storage};
@@ -38,48 +39,49 @@ const STEP: usize = 32;
 pub struct Regions<S: Storage> {
     inner: S,
     free: SharedRuns,
-    table: TryCell<Table>,
+    list: TryCell<List>,
+    /// Regions that nobody has entered into the list yet.
+    new: Arrivals<Region>,
 }
 
 #[derive(Debug)]
-struct Table {
-    regions: [Region; MOST],
+struct List {
+    first: *mut Region,
     count: usize,
 }
 
-/// A grant of the storage inside.
+/// A grant of the storage inside, described in its own last bytes.
 #[derive(Clone, Copy, Debug)]
 struct Region {
     start: *mut u8,
     size: usize,
     align: usize,
+    next: *mut Region,
 }
 
+const _: () = assert!(size_of::<Region>() <= GRAIN && align_of::<Region>() <= GRAIN);
+
 impl Region {
-    /// Bytes that are handed out. The rest keeps regions that lie side by side apart.
+    /// Bytes that are handed out. The rest describes it, and keeps regions that lie side by side apart.
     const fn usable(self) -> usize {
         self.size - GRAIN
     }
 }
 
-// SAFETY: the regions are the table's, and go where it goes.
-unsafe impl Send for Table {}
+// SAFETY: the regions are the list's, and go where it goes.
+unsafe impl Send for List {}
 
 impl<S: Storage> Regions<S> {
     /// No region yet.
     pub const fn new(inner: S) -> Self {
-        const NONE: Region = Region {
-            start: ptr::null_mut(),
-            size: 0,
-            align: 0,
-        };
         Self {
             inner,
             free: SharedRuns::new(FreeRuns::new()),
-            table: TryCell::new(Table {
-                regions: [NONE; MOST],
+            list: TryCell::new(List {
+                first: ptr::null_mut(),
                 count: 0,
             }),
+            new: Arrivals::new(),
         }
     }
 
@@ -88,20 +90,18 @@ impl<S: Storage> Regions<S> {
         &self.inner
     }
 
-    /// Takes a region that has room for `size` bytes at a multiple of `align`.
-    fn add_region(&self, size: usize, align: usize) -> Result<(), StorageError> {
+    /// Takes a region and answers its first `size` bytes, at a multiple of `align`. Waits for nobody.
+    fn add_region(&self, size: usize, align: usize) -> Result<NonNull<u8>, StorageError> {
         let refused = StorageError::Exhausted { requested: size };
-        let count = self.table.try_enter(MANY).map(|table| table.count);
-        let count = count.filter(|&count| count < MOST).ok_or(refused)?;
         let unit = self.inner.capabilities().granularity.max(PAGE);
         let exact = size
             .checked_add(GRAIN)
             .and_then(|sum| round_up(sum, unit))
             .ok_or(refused)?;
-        // Room to grow, if that is to be had; the more regions there are, the more, so that the table
-        // holds all there can be.
+        // Room to grow, if that is to be had; the more regions there are, the more.
+        let doublings = self.enter().map_or(0, |list| list.count / STEP);
         let ample = exact.saturating_add(exact / 2).max(REGION) & !(unit - 1);
-        let more = ample.max((REGION << (count / STEP)) & !(unit - 1));
+        let more = ample.max((REGION << doublings.min(MOST_DOUBLINGS)) & !(unit - 1));
         let mut answer = self.inner.allocate(more, align);
         let mut taken = more;
         for less in [ample, exact] {
@@ -110,65 +110,89 @@ impl<S: Storage> Regions<S> {
                 answer = self.inner.allocate(less, align);
             }
         }
-        let start = answer?.start;
-        let _ = start.as_ptr().expose_provenance();
+        let first = answer?.start;
+        let start = first.as_ptr();
+        let _ = start.expose_provenance();
         let region = Region {
-            start: start.as_ptr(),
+            start,
             size: taken,
             align,
+            next: ptr::null_mut(),
         };
-        // Nobody is kept out for as long as the storage inside takes.
-        if !self.enter_region(region) {
-            // SAFETY: granted just now, and in no list.
-            unsafe { self.inner.free(start, taken, align) };
-            return Err(refused);
+        let note: *mut Region = start.wrapping_add(region.usable()).cast();
+        self.new.push(note, |next| {
+            // SAFETY: the region's last bytes, ours alone until it is pushed; aligned by the grain.
+            unsafe { note.write(Region { next, ..region }) };
+        });
+        if region.usable() > size {
+            let rest = start.wrapping_add(size);
+            // SAFETY: behind what the caller gets, ours alone, and a multiple of the grain long.
+            unsafe { self.free.put_back(rest, region.usable() - size) };
         }
-        // SAFETY: the region is ours alone, and a multiple of the grain from its end.
-        unsafe { self.free.put_back(start.as_ptr(), region.usable()) };
-        Ok(())
+        Ok(first)
     }
 
-    /// Writes a region into the table. Says whether that could be.
-    fn enter_region(&self, region: Region) -> bool {
-        let Some(mut table) = self.table.try_enter(MANY) else {
-            return false;
-        };
-        let count = table.count;
-        let Some(place) = table.regions.get_mut(count) else {
-            return false;
-        };
-        *place = region;
-        table.count += 1;
-        true
+    /// The list with all regions in it, unless somebody else is inside.
+    fn enter(&self) -> Option<Entered<'_, List>> {
+        let mut list = self.list.try_enter(FEW)?;
+        let mut new = self.new.take_all();
+        while !new.is_null() {
+            // SAFETY: written by `add_region`, and ours alone since it was taken.
+            let next = unsafe { (*new).next };
+            // SAFETY: as above.
+            unsafe { (*new).next = list.first };
+            list.first = new;
+            list.count += 1;
+            new = next;
+        }
+        Some(list)
     }
 
-    /// Takes a region out of the table of which nothing is granted, if there are more than `keep` regions.
-    fn take_empty(&self, keep: usize) -> Option<Region> {
+    /// Takes regions out of the list of which nothing is granted, as long as there are more than `keep`. Answers
+    /// the first of them, which leads to the others.
+    fn take_empty(&self, keep: usize) -> *mut Region {
+        let mut empty = ptr::null_mut();
         // Somebody else inside will look, or the next one.
-        let mut table = self.table.try_enter(FEW)?;
-        if table.count <= keep {
-            return None;
+        let Some(mut list) = self.enter() else {
+            return empty;
+        };
+        let mut before: *mut Region = ptr::null_mut();
+        let mut at = list.first;
+        while !at.is_null() && list.count > keep {
+            // SAFETY: a region of the list.
+            let region = unsafe { at.read() };
+            if !self.free.take_at(FEW, region.start, region.usable()) {
+                before = at;
+                at = region.next;
+                continue;
+            }
+            if before.is_null() {
+                list.first = region.next;
+            } else {
+                // SAFETY: a region of the list.
+                unsafe { (*before).next = region.next };
+            }
+            list.count -= 1;
+            // SAFETY: out of the list, and nothing of it is granted or free.
+            unsafe { (*at).next = empty };
+            empty = at;
+            at = region.next;
         }
-        let regions = table.regions.get(..table.count)?;
-        let place = regions
-            .iter()
-            .position(|region| self.free.take_at(region.start, region.usable()))?;
-        table.count -= 1;
-        let last = table.regions[table.count];
-        Some(core::mem::replace(&mut table.regions[place], last))
+        empty
     }
 
-    /// Gives regions back of which nothing is granted, as long as there are more than `keep`. Answers the bytes.
-    fn release(&self, keep: usize) -> usize {
-        let mut bytes = 0;
-        while let Some(region) = self.take_empty(keep) {
-            bytes += region.size;
+    /// Gives regions back of which nothing is granted, as long as there are more than `keep`.
+    fn release(&self, keep: usize) {
+        let mut at = self.take_empty(keep);
+        while !at.is_null() {
+            // SAFETY: as `take_empty` answered it, not given back yet.
+            let region = unsafe { at.read() };
             if let Some(start) = NonNull::new(region.start) {
-                // SAFETY: a whole grant of the storage inside; its memory is in no list any more.
+                // SAFETY: a whole grant of the storage inside, of which nothing is used any more.
                 unsafe { self.inner.free(start, region.size, region.align) };
             }
+            at = region.next;
         }
-        bytes
     }
 
     /// Takes a part of a region back.
@@ -218,13 +242,11 @@ unsafe impl<S: Storage> Storage for Regions<S> {
             return Err(StorageError::Unsupported);
         }
         let align = align.max(unit);
-        let mut start = self.free.take(size, align);
-        if start.is_null() {
-            self.add_region(size, align)?;
-            start = self.free.take(size, align);
-        }
-        // Others may have been faster, twice; they got what they wanted then.
-        let start = NonNull::new(start).ok_or(StorageError::Exhausted { requested: size })?;
+        // Nothing is refused because others are inside.
+        let start = match NonNull::new(self.free.take(size, align)) {
+            Some(start) => start,
+            None => self.add_region(size, align)?,
+        };
         Ok(Grant {
             start,
             zeroed: false,
@@ -254,7 +276,7 @@ unsafe impl<S: Storage> Storage for Regions<S> {
             return Ok(());
         }
         let end = ptr::with_exposed_provenance_mut(start.addr().get() + old);
-        if new == old || self.free.take_at(end, new - old) {
+        if new == old || self.free.take_at(MANY, end, new - old) {
             Ok(())
         } else {
             Err(StorageError::Unsupported)
@@ -271,6 +293,8 @@ unsafe impl<S: Storage> Storage for Regions<S> {
     }
 
     fn trim(&self) -> usize {
-        self.release(0) + self.inner.trim()
+        // What is free was discarded, or gone with its region: only addresses are left to give.
+        self.release(0);
+        self.inner.trim()
     }
 }

@@ -1,24 +1,24 @@
 //! Free runs that several threads use and none waits for: whoever frees while another one is inside leaves
 //! the run to that one or the next. For `fixed` and `regions`.
 
+use super::arrivals::Arrivals;
 use super::free_runs::{FreeRuns, Run};
 use super::try_cell::{FEW, MANY, TryCell};
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, Ordering};
 
 /// The runs.
 #[derive(Debug)]
 pub(super) struct SharedRuns {
     runs: TryCell<FreeRuns>,
     /// Freed while somebody else was inside; whoever comes next takes them in.
-    waiting: AtomicPtr<Run>,
+    waiting: Arrivals<Run>,
 }
 
 impl SharedRuns {
     pub(super) const fn new(runs: FreeRuns) -> Self {
         Self {
             runs: TryCell::new(runs),
-            waiting: AtomicPtr::new(ptr::null_mut()),
+            waiting: Arrivals::new(),
         }
     }
 
@@ -26,7 +26,7 @@ impl SharedRuns {
     /// inside at each of `looks` looks.
     fn with_runs<T>(&self, looks: u32, act: impl FnOnce(&mut FreeRuns) -> T) -> Option<T> {
         let mut runs = self.runs.try_enter(looks)?;
-        let mut waiting = self.waiting.swap(ptr::null_mut(), Ordering::Acquire);
+        let mut waiting = self.waiting.take_all();
         while !waiting.is_null() {
             // SAFETY: written by `put_back`, and ours alone since the swap.
             let run = unsafe { waiting.read() };
@@ -44,8 +44,8 @@ impl SharedRuns {
     }
 
     /// Takes exactly the `size` bytes at `start`. `false`: nothing has changed.
-    pub(super) fn take_at(&self, start: *mut u8, size: usize) -> bool {
-        self.with_runs(MANY, |runs| runs.take_at(start, size))
+    pub(super) fn take_at(&self, looks: u32, start: *mut u8, size: usize) -> bool {
+        self.with_runs(looks, |runs| runs.take_at(start, size))
             .unwrap_or(false)
     }
 
@@ -60,20 +60,10 @@ impl SharedRuns {
             return;
         }
         let run: *mut Run = start.cast();
-        let mut next = self.waiting.load(Ordering::Relaxed);
-        loop {
+        self.waiting.push(run, |next| {
             // SAFETY: the caller's bytes, aligned and large enough by the grain.
             unsafe { run.write(Run { size, next }) };
-            match self.waiting.compare_exchange_weak(
-                next,
-                run,
-                Ordering::Release,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return,
-                Err(now) => next = now,
-            }
-        }
+        });
     }
 
     /// Keeps others out while the answer lives.

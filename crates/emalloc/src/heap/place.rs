@@ -1,0 +1,118 @@
+//! Owns [`Place`]: what a pointer is, found out before anything is done to it,
+//! and the faults of pointers that are nothing. Used by `free`, `resize` and `walk`.
+
+use core::ptr::{self, NonNull};
+
+use super::fault::{Fault, FaultKind, PageUse};
+use super::segment::{Page, Segment, class_in, page};
+use super::state::State;
+use crate::layout::PAGE;
+use crate::size_class::size_of_class;
+
+/// What a pointer turned out to be.
+#[derive(Clone, Copy)]
+pub(super) enum Place {
+    Small { class: usize },
+    Large { run: Page, pages: usize },
+    Huge { segment: Segment },
+}
+
+impl State {
+    /// Finds out what `block` is. In checked mode nothing is followed that is not known to be ours, and
+    /// the answer is certain; otherwise it is as good as the owner, the page map and the address tell.
+    pub fn locate(&self, block: NonNull<u8>) -> Result<Place, Fault> {
+        let address = block.addr().get();
+        let at = self.geometry.segment_address(address);
+        let segment = if self.geometry.checked() {
+            self.index.find(at).ok_or(foreign(address))?
+        } else {
+            // SAFETY: outside checked mode the caller vouches for the block, as for `free`.
+            let segment = unsafe { Segment::at(at) };
+            if !ptr::eq(segment.header().owner.get(), self) {
+                return Err(foreign(address));
+            }
+            segment
+        };
+        let begins_page = address.is_multiple_of(PAGE);
+        match segment.map_at(address) {
+            page::LARGE if begins_page => {
+                let index = segment.index_of(address);
+                let run = Page { segment, index };
+                let pages = run.span(&self.geometry);
+                Ok(Place::Large { run, pages })
+            }
+            page::HUGE if begins_page => Ok(Place::Huge { segment }),
+            byte => match class_in(byte) {
+                Some(class) => self.locate_small(segment, class, address),
+                None => Err(not_a_block(segment, address)),
+            },
+        }
+    }
+
+    fn locate_small(&self, segment: Segment, class: usize, address: usize) -> Result<Place, Fault> {
+        let run = self.run_of(segment, class, address);
+        let (block_size, offset) = (size_of_class(class), address - run.start());
+        if offset / block_size >= run.blocks(class) {
+            return Err(not_a_block(segment, address));
+        }
+        if !offset.is_multiple_of(block_size) {
+            let kind = FaultKind::Misaligned {
+                block_size,
+                offset: offset % block_size,
+            };
+            return Err(Fault { address, kind });
+        }
+        if self.geometry.checked() {
+            let (word, bit) = segment.live_bit(&self.geometry, address);
+            if word.get() & bit == 0 {
+                return Err(freed_twice(address, size_of_class(class)));
+            }
+        }
+        Ok(Place::Small { class })
+    }
+
+    /// Bytes the block at `place` can hold.
+    pub fn size_of_place(&self, place: Place) -> usize {
+        match place {
+            Place::Small { class } => size_of_class(class),
+            Place::Large { pages, .. } => pages * PAGE,
+            Place::Huge { segment } => self.huge_size(segment),
+        }
+    }
+}
+
+#[cold]
+fn foreign(address: usize) -> Fault {
+    Fault {
+        address,
+        kind: FaultKind::Foreign,
+    }
+}
+
+#[cold]
+fn not_a_block(segment: Segment, address: usize) -> Fault {
+    let page = segment.index_of(address);
+    let holds = page_use(segment.map_at(address));
+    let kind = FaultKind::NotABlock { page, holds };
+    Fault { address, kind }
+}
+
+#[cold]
+pub(super) fn freed_twice(address: usize, block_size: usize) -> Fault {
+    Fault {
+        address,
+        kind: FaultKind::DoubleFree { block_size },
+    }
+}
+
+/// What a byte of the page map means to the reader of a report.
+pub(super) fn page_use(byte: u8) -> PageUse {
+    match byte {
+        page::HEADER | page::NURSERY => PageUse::Header,
+        page::LARGE | page::LARGE_REST => PageUse::Large,
+        page::HUGE | page::HUGE_REST => PageUse::Huge,
+        page::RESERVE => PageUse::Reserve,
+        byte if class_in(byte).is_some() => PageUse::Small,
+        _ => PageUse::Free,
+    }
+}

@@ -1,0 +1,413 @@
+//! `cached` over a storage whose grants are divisible: pieces are cut, joined, made larger, and none is ever lost or
+//! handed out twice.
+#![cfg(feature = "std")]
+
+#[path = "common/ledger.rs"]
+mod ledger;
+
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::time::Duration;
+
+use emalloc::storage::{Cached, Fixed, Grant, MALLOC, Regions, Storage};
+use ledger::Ledger;
+use proptest::prelude::*;
+
+const UNIT: usize = 64 << 10;
+const PAGE: usize = 4 << 10;
+const NEVER: Duration = Duration::MAX;
+
+type Book<S> = Arc<Ledger<S>>;
+
+fn cache<S: Storage + Sync>(inner: S) -> (Cached<Book<S>>, Book<S>) {
+    let book = Arc::new(Ledger::new(inner));
+    (Cached::new(Arc::clone(&book)).with_interval(NEVER), book)
+}
+
+fn fixed(units: usize) -> Fixed {
+    Fixed::with_capacity(units * UNIT).unwrap()
+}
+
+fn take(storage: &dyn Storage, units: usize) -> Grant {
+    storage.allocate(units * UNIT, 4096).unwrap()
+}
+
+fn free(storage: &dyn Storage, grant: Grant, units: usize) {
+    // SAFETY: callers pass what `take` gave them for as many units.
+    unsafe { storage.free(grant.start, units * UNIT, 4096) };
+}
+
+fn resize(storage: &dyn Storage, grant: Grant, old: usize, new: usize) -> bool {
+    // SAFETY: callers pass what `take` gave them for `old` units.
+    unsafe { storage.resize(grant.start, old * UNIT, new * UNIT, 4096) }.is_ok()
+}
+
+fn joins_and_cuts<S: Storage + Sync>(inner: S) {
+    let (storage, book) = cache(inner);
+    let all = take(&storage, 8);
+    free(&storage, all, 8);
+    // Eight of one, one of eight.
+    let grants = [0; 8].map(|_| take(&storage, 1));
+    assert_eq!((storage.hits(), storage.cached_bytes()), (8, 0));
+    for at in [6, 1, 3, 0, 7, 2, 5, 4] {
+        free(&storage, grants[at], 1);
+    }
+    let again = take(&storage, 8);
+    assert_eq!((again.start, storage.hits()), (all.start, 9));
+    assert_eq!((book.calls(), book.live()), (1, 8 * UNIT));
+    // What is freed is cut for stricter alignments too, and the rests are there for others.
+    free(&storage, again, 8);
+    let aligned = storage.allocate(2 * UNIT, 4 * UNIT).unwrap();
+    assert!(aligned.start.addr().get().is_multiple_of(4 * UNIT));
+    assert_eq!(storage.cached_bytes(), 6 * UNIT);
+    let rest = take(&storage, 3);
+    assert_eq!((book.calls(), storage.cached_bytes()), (1, 3 * UNIT));
+    free(&storage, rest, 3);
+    // SAFETY: granted above.
+    unsafe { storage.free(aligned.start, 2 * UNIT, 4 * UNIT) };
+    assert_eq!(storage.trim(), 8 * UNIT);
+    assert_eq!(book.live(), 0);
+}
+
+#[test]
+fn neighbours_are_joined_and_large_pieces_cut() {
+    joins_and_cuts(fixed(64));
+    joins_and_cuts(Regions::new(MALLOC));
+    #[cfg(unix)]
+    joins_and_cuts(emalloc::storage::MmapAnon);
+}
+
+#[test]
+fn of_those_large_enough_the_smallest_is_cut() {
+    let (storage, book) = cache(fixed(64));
+    let [first, _, second, _, third, _] = [6, 1, 3, 1, 4, 1].map(|units| take(&storage, units));
+    free(&storage, second, 3);
+    free(&storage, third, 4);
+    free(&storage, first, 6);
+    let calls = book.calls();
+    assert_eq!(take(&storage, 2).start, second.start);
+    assert_eq!(take(&storage, 4).start, third.start);
+    assert_eq!(take(&storage, 4).start, first.start);
+    assert_eq!((book.calls(), storage.cached_bytes()), (calls, 3 * UNIT));
+}
+
+#[test]
+fn a_grant_grows_into_what_is_kept_behind_it() {
+    let (storage, book) = cache(fixed(64));
+    let grants = [2, 3, 1].map(|units| take(&storage, units));
+    free(&storage, grants[1], 3);
+    let calls = book.calls();
+    assert!(resize(&storage, grants[0], 2, 4));
+    assert_eq!((book.calls(), storage.cached_bytes()), (calls, UNIT));
+    // More than there is: the storage inside cannot do it either, with somebody behind.
+    assert!(!resize(&storage, grants[0], 4, 6));
+    assert!(resize(&storage, grants[0], 4, 5));
+    assert_eq!(storage.cached_bytes(), 0);
+    assert_eq!(book.live(), 6 * UNIT);
+    // What is cut off is kept, and taken back again.
+    assert!(resize(&storage, grants[0], 5, 1));
+    assert_eq!((storage.cached_bytes(), book.live()), (4 * UNIT, 6 * UNIT));
+    let cut = take(&storage, 4);
+    assert_eq!(cut.start.addr().get(), grants[0].start.addr().get() + UNIT);
+    free(&storage, cut, 4);
+    free(&storage, grants[0], 1);
+    free(&storage, grants[2], 1);
+    drop(storage);
+    assert_eq!((book.live(), book.peak()), (0, 6 * UNIT));
+}
+
+#[test]
+fn a_smaller_piece_is_made_larger() {
+    let (storage, book) = cache(fixed(64));
+    let grant = take(&storage, 4);
+    free(&storage, grant, 4);
+    let larger = take(&storage, 7);
+    assert_eq!((larger.start, storage.hits()), (grant.start, 1));
+    assert_eq!((book.live(), storage.cached_bytes()), (7 * UNIT, 0));
+    free(&storage, larger, 7);
+    // Less than a quarter is not worth it.
+    let other = take(&storage, 30);
+    assert_eq!((storage.hits(), storage.misses()), (1, 2));
+    free(&storage, other, 30);
+    drop(storage);
+    assert_eq!(book.live(), 0);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_grows_and_moves_takes_what_is_kept() {
+    use emalloc::storage::MmapAnon;
+    let (storage, book) = cache(MmapAnon);
+    let [warm, grant] = [8, 2].map(|units| take(&storage, units));
+    free(&storage, warm, 8);
+    // SAFETY: alive.
+    unsafe { grant.start.write_bytes(7, 2 * UNIT) };
+    let calls = book.calls();
+    // SAFETY: the grant above.
+    let moved = unsafe { storage.move_resize(grant.start, 2 * UNIT, 5 * UNIT, 4096) }.unwrap();
+    assert!(!moved.zeroed);
+    for at in [0, UNIT, 2 * UNIT - 1] {
+        // SAFETY: alive.
+        assert_eq!(unsafe { moved.start.add(at).read() }, 7);
+    }
+    assert_eq!((book.calls(), storage.cached_bytes()), (calls, 5 * UNIT));
+    // To the storage it was one grant that grew: not both of them were ever needed.
+    free(&storage, moved, 5);
+    assert_eq!(
+        (storage.cached_bytes(), book.peak()),
+        (10 * UNIT, 10 * UNIT)
+    );
+
+    // A storage that cannot move must not seem to.
+    let (storage, _) = cache(fixed(64));
+    let [warm, grant] = [8, 2].map(|units| take(&storage, units));
+    free(&storage, warm, 8);
+    // SAFETY: the grant above.
+    unsafe { storage.move_resize(grant.start, 2 * UNIT, 5 * UNIT, 4096) }.unwrap_err();
+}
+
+#[test]
+fn what_goes_back_is_cut_where_the_storage_can_have_it() {
+    #[cfg(unix)]
+    use emalloc::storage::MmapAnon as Inner;
+    #[cfg(not(unix))]
+    type Inner = Regions<emalloc::storage::Malloc>;
+    // The book fails on anything else than whole pages.
+    let book = Arc::new(Ledger::new(Inner));
+    let storage = Cached::new(Arc::clone(&book)).with_limit(3 * UNIT + 100);
+    let grant = storage.allocate(8 * UNIT, 64).unwrap();
+    // SAFETY: granted above.
+    unsafe { storage.free(grant.start, 8 * UNIT, 64) };
+    assert_eq!(storage.cached_bytes(), 3 * UNIT);
+    drop(storage);
+    assert_eq!(book.live(), 0);
+}
+
+#[test]
+fn a_full_table_loses_nothing() {
+    const PIECES: usize = 1200;
+    let (storage, book) = cache(fixed(2 * PIECES * PAGE / UNIT + 1));
+    let grants: Vec<_> = (0..2 * PIECES)
+        .map(|_| storage.allocate(PAGE, 64).unwrap())
+        .collect();
+    let give = |grant: &Grant| {
+        // SAFETY: granted above, each is freed once.
+        unsafe { storage.free(grant.start, PAGE, 64) };
+    };
+    // No two of these lie side by side.
+    grants.iter().step_by(2).for_each(give);
+    let kept = storage.cached_bytes();
+    assert_eq!(kept, 512 * PAGE);
+    assert_eq!(book.live(), PIECES * PAGE + kept);
+    // A cut of any of these would need a place for its rest; there is one, for the piece leaves its own.
+    let part = storage.allocate(PAGE - 64, 64).unwrap();
+    assert_eq!(
+        (storage.hits(), storage.cached_bytes()),
+        (1, kept - PAGE + 64)
+    );
+    // SAFETY: granted above; too small to be kept.
+    unsafe { storage.free(part.start, PAGE - 64, 64) };
+    assert_eq!(storage.cached_bytes(), kept - PAGE + 64);
+    grants.iter().skip(1).step_by(2).for_each(give);
+    drop(storage);
+    assert_eq!(book.live(), 0);
+}
+
+#[test]
+fn threads_at_once_never_share_a_byte_and_lose_nothing() {
+    let book = Arc::new(Ledger::new(fixed(400)));
+    let storage = Cached::new(Arc::clone(&book)).with_interval(Duration::from_millis(1));
+    std::thread::scope(|scope| {
+        for thread in 1..=4_usize {
+            let storage = &storage;
+            scope.spawn(move || {
+                let mut last = None;
+                for round in 0..2000 {
+                    let units = 1 + round * thread % 5;
+                    let grant = take(storage, units);
+                    mark(grant.start.as_ptr(), units * UNIT, thread * 10_000 + round);
+                    if let Some((grant, mut units, seed)) = last.replace((grant, units, round)) {
+                        let grant: Grant = grant;
+                        let seed = thread * 10_000 + seed;
+                        assert!(is_marked(grant.start.as_ptr(), units * UNIT, seed));
+                        if units > 2 && resize(storage, grant, units, units - 2) {
+                            units -= 2;
+                            assert!(is_marked(grant.start.as_ptr(), units * UNIT, seed));
+                        }
+                        if resize(storage, grant, units, units + 1) {
+                            units += 1;
+                        }
+                        free(storage, grant, units);
+                    }
+                    if round % 500 == 499 {
+                        storage.trim();
+                    }
+                }
+                if let Some((grant, units, _)) = last {
+                    free(storage, grant, units);
+                }
+            });
+        }
+    });
+    assert_eq!(book.live(), storage.cached_bytes());
+    storage.trim();
+    assert_eq!((book.live(), storage.cached_bytes()), (0, 0));
+}
+
+/// Writes a number into the beginning and the end of each page.
+fn mark(start: *mut u8, size: usize, seed: usize) {
+    for at in (0..size).step_by(PAGE) {
+        for at in [at, at + PAGE - 8] {
+            // SAFETY: callers pass live grants.
+            unsafe {
+                start
+                    .add(at)
+                    .cast::<u64>()
+                    .write_unaligned((seed ^ at) as u64)
+            };
+        }
+    }
+}
+
+fn is_marked(start: *mut u8, size: usize, seed: usize) -> bool {
+    (0..size).step_by(PAGE).all(|at| {
+        [at, at + PAGE - 8].into_iter().all(|at| {
+            // SAFETY: callers pass live grants that `mark` has written.
+            let word = unsafe { start.add(at).cast::<u64>().read_unaligned() };
+            word == (seed ^ at) as u64
+        })
+    })
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Allocate { pages: usize, align: usize },
+    Free(usize),
+    Resize(usize, usize),
+    Move(usize, usize),
+    RequestEnded,
+    Trim,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let pages = || prop_oneof![1..8_usize, 1..80_usize];
+    let align = prop_oneof![Just(64_usize), Just(PAGE), Just(16 * PAGE)];
+    prop_oneof![
+        6 => (pages(), align).prop_map(|(pages, align)| Step::Allocate { pages, align }),
+        5 => any::<usize>().prop_map(Step::Free),
+        4 => (any::<usize>(), pages()).prop_map(|(which, pages)| Step::Resize(which, pages)),
+        3 => (any::<usize>(), pages()).prop_map(|(which, pages)| Step::Move(which, pages)),
+        1 => Just(Step::RequestEnded),
+        1 => Just(Step::Trim),
+    ]
+}
+
+#[derive(Clone, Copy)]
+struct Live {
+    start: *mut u8,
+    size: usize,
+    align: usize,
+    seed: usize,
+}
+
+/// Does the steps, and sees after each that contents are whole, the counts agree and the bound is kept.
+fn follow<S: Storage + Sync>(inner: S, steps: &[Step], per_request: bool) {
+    let (mut storage, book) = cache(inner);
+    if per_request {
+        storage = storage.per_request();
+    }
+    let mut live: Vec<Live> = Vec::new();
+    let mut most = 0;
+    for (seed, &step) in steps.iter().enumerate() {
+        let which = |any: usize| any.checked_rem(live.len());
+        match step {
+            Step::Allocate { pages, align } => {
+                let size = pages * PAGE;
+                if let Ok(grant) = storage.allocate(size, align) {
+                    assert!(grant.start.addr().get().is_multiple_of(align));
+                    let start = grant.start.as_ptr();
+                    if grant.zeroed {
+                        // SAFETY: alive.
+                        assert_eq!(unsafe { start.read() }, 0);
+                    }
+                    mark(start, size, seed);
+                    live.push(Live {
+                        start,
+                        size,
+                        align,
+                        seed,
+                    });
+                }
+            }
+            Step::Free(any) => {
+                if let Some(which) = which(any) {
+                    let Live {
+                        start, size, align, ..
+                    } = live.swap_remove(which);
+                    // SAFETY: alive until now.
+                    unsafe { storage.free(non_null(start), size, align) };
+                }
+            }
+            Step::Resize(any, pages) | Step::Move(any, pages) => {
+                if let Some(which) = which(any) {
+                    let grant = &mut live[which];
+                    let (start, old, new) = (non_null(grant.start), grant.size, pages * PAGE);
+                    // SAFETY: alive; what is cut off is used no more, nor is the old place after a move.
+                    let answer = unsafe {
+                        if matches!(step, Step::Move(..)) {
+                            storage
+                                .move_resize(start, old, new, grant.align)
+                                .map(|grant| grant.start)
+                        } else {
+                            storage.resize(start, old, new, grant.align).map(|()| start)
+                        }
+                    };
+                    if let Ok(start) = answer {
+                        assert!(start.addr().get().is_multiple_of(grant.align));
+                        grant.start = start.as_ptr();
+                        grant.size = new;
+                        assert!(is_marked(grant.start, old.min(new), grant.seed));
+                        mark(grant.start, new, grant.seed);
+                    }
+                }
+            }
+            Step::RequestEnded => storage.request_ended(),
+            Step::Trim => {
+                storage.trim();
+                assert_eq!(storage.cached_bytes(), 0);
+            }
+        }
+        let granted: usize = live.iter().map(|grant| grant.size).sum();
+        most = most.max(granted);
+        assert_eq!(book.live(), granted + storage.cached_bytes(), "{step:?}");
+        assert!(book.peak() <= most, "{step:?}: {} of {most}", book.peak());
+        for grant in &live {
+            assert!(is_marked(grant.start, grant.size, grant.seed), "{step:?}");
+        }
+    }
+    for Live {
+        start, size, align, ..
+    } in live
+    {
+        // SAFETY: alive until now.
+        unsafe { storage.free(non_null(start), size, align) };
+    }
+    drop(storage);
+    assert_eq!(book.live(), 0);
+}
+
+fn non_null(start: *mut u8) -> NonNull<u8> {
+    NonNull::new(start).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_steps(steps in prop::collection::vec(step(), 1..120), per_request in any::<bool>()) {
+        follow(fixed(32), &steps, per_request);
+        follow(Regions::new(MALLOC), &steps, per_request);
+        #[cfg(unix)]
+        follow(emalloc::storage::MmapAnon, &steps, per_request);
+    }
+}
