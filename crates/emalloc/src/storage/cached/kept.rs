@@ -17,6 +17,8 @@ pub(super) struct Piece {
     pub(super) start: *mut u8,
     pub(super) size: usize,
     pub(super) align: usize,
+    /// Whether its end is warmer than its beginning: where what was put last lies, and what is taken next.
+    pub(super) warm_end: bool,
 }
 
 impl Piece {
@@ -24,6 +26,7 @@ impl Piece {
         start: ptr::null_mut(),
         size: 0,
         align: 0,
+        warm_end: false,
     };
 
     /// Its first byte; `None` if there is no piece.
@@ -40,7 +43,7 @@ impl Piece {
         Self {
             start: ptr::with_exposed_provenance_mut(self.start.addr() + offset),
             size,
-            align: self.align,
+            ..self
         }
     }
 }
@@ -106,8 +109,10 @@ impl Kept {
                     break;
                 };
                 let other = self.remove(place);
-                let first = if other.end() == start { other } else { piece };
+                let behind = other.end() == start;
+                let first = if behind { other } else { piece };
                 piece = first.part(0, other.size + piece.size);
+                piece.warm_end = behind;
             }
         }
         let Some(place) = self.pieces.get_mut(self.count) else {
@@ -151,7 +156,12 @@ impl Kept {
             }
         }
         let piece = self.remove(best?.0);
-        let skip = skip_of(piece, wanted.align)?;
+        let first = skip_of(piece, wanted.align)?;
+        let skip = if piece.warm_end {
+            first + ((piece.size - first - wanted.size) & !(wanted.align - 1))
+        } else {
+            first
+        };
         self.put_rest(piece, 0, skip);
         let end = skip + wanted.size;
         self.put_rest(piece, end, piece.size - end);
