@@ -48,11 +48,12 @@ impl State {
     }
 
     /// As [`take_pages`](Self::take_pages), with room to grow: inside a long free run, the longer part of which stays free
-    /// behind it. Other runs are taken from the shorter part.
+    /// behind it. Other runs are taken from the shorter part, which is kept short: pages in the middle of a segment may
+    /// never have been used.
     pub fn take_roomy_pages(&self, pages: usize, rest: u8) -> Option<Page> {
         let run = self.free_runs.find(&self.geometry, pages + ROOM, false)?;
         let length = run.span(&self.geometry);
-        let skip = (length - pages) * 3 / 8;
+        let skip = ((length - pages) * 3 / 8).min(ROOM);
         self.take_middle(run, skip, pages, rest);
         Some(run.plus(skip))
     }
