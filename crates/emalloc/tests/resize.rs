@@ -9,7 +9,7 @@ use std::alloc::Layout;
 use coarse::{Coarse, GRANULARITY};
 use common::model::Model;
 use common::probe::{Probe, assert_all_returned, on, probe};
-use emalloc::heap::{Heap, Limit};
+use emalloc::heap::Limit;
 use emalloc::layout::PAGE;
 use emalloc::storage::{Fixed, Malloc, Storage};
 
@@ -189,23 +189,4 @@ fn a_block_that_only_happens_to_be_aligned_keeps_what_is_asked() {
             }
         }
     }
-}
-
-#[test]
-fn a_large_block_that_has_moved_once_grows_in_place() {
-    let heap = Heap::builder().segment_size(1 << 20).build().unwrap();
-    let mut block = heap.allocate(4 * PAGE);
-    // Takes the pages behind the block, as other requests of the program would.
-    let neighbour = || heap.allocate(2 * PAGE);
-    neighbour();
-    let mut moves = 0;
-    for pages in [6, 9, 14, 20, 30] {
-        // SAFETY: alive; the old pointer is used no more.
-        let resized = unsafe { heap.resize(block, pages * PAGE) };
-        moves += usize::from(resized != block);
-        block = resized;
-        neighbour();
-        heap.check().unwrap();
-    }
-    assert_eq!(moves, 1);
 }

@@ -197,7 +197,7 @@ fn a_full_table_loses_nothing() {
     // No two of these lie side by side.
     grants.iter().step_by(2).for_each(give);
     let kept = storage.cached_bytes();
-    assert_eq!(kept, 512 * PAGE);
+    assert_eq!(kept, 256 * PAGE);
     assert_eq!(book.live(), PIECES * PAGE + kept);
     // A cut of any of these would need a place for its rest; there is one, for the piece leaves its own.
     let part = storage.allocate(PAGE - 64, 64).unwrap();

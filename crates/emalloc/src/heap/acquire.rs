@@ -176,16 +176,8 @@ impl State {
         let size = self.geometry.segment_size;
         let grant = self.acquire(size, size, requested)?;
         // SAFETY: the grant is a segment, aligned to its own size, and ours.
-        let segment = unsafe {
-            Segment::set_up(
-                grant.start,
-                (grant.start, size, size),
-                Kind::Pages,
-                self,
-                &self.geometry,
-                page::FREE,
-            )
-        };
+        let segment =
+            unsafe { Segment::set_up(grant.start, (grant.start, size, size), Kind::Pages, self) };
         if self.geometry.checked() {
             segment.clear_live_bits(&self.geometry);
         }

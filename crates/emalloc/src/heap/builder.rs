@@ -13,7 +13,7 @@ use super::index::Index;
 use super::large::SCATTERED_FROM;
 use super::nursery::Nursery;
 use super::runs::FreeRuns;
-use super::segment::{Geometry, Kind, Segment, page};
+use super::segment::{Geometry, Kind, Segment};
 use super::state::{Bin, Fresh, List, Lists, SoftLimit, State};
 use super::{Heap, Limit, Retain};
 use crate::layout::{DEFAULT_SEGMENT, GRAIN, MAX_SEGMENT, MIN_SEGMENT, PAGE};
@@ -239,8 +239,6 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
                 (grant.start, size, size),
                 Kind::Pages,
                 state_at.as_ptr(),
-                &geometry,
-                page::FREE,
             )
         };
         if options.checked {

@@ -53,18 +53,12 @@ impl State {
         // SAFETY: that header is a multiple of the segment size, because the grant is aligned to at least that.
         let segment = unsafe {
             let grant = (grant.start, place.size, place.align);
-            Segment::set_up(
-                header,
-                grant,
-                Kind::Huge,
-                self,
-                &self.geometry,
-                page::HUGE_REST,
-            )
+            Segment::set_up(header, grant, Kind::Huge, self)
         };
         let first = place.block / PAGE;
         segment.fill(0, first, page::HEADER);
         segment.fill(first, 1, page::HUGE);
+        segment.fill(first + 1, self.geometry.pages - first, page::HUGE_REST);
         segment.header().header_pages.set(first as u32);
         segment
             .header()

@@ -26,15 +26,6 @@ impl State {
         run.start()
     }
 
-    /// As [`allocate_large`](Self::allocate_large) for a block that has grown and may grow again: where it can do so in
-    /// place, if there is such a free run.
-    pub fn allocate_growing(&self, pages: usize) -> Option<*mut u8> {
-        let run = self.take_roomy_pages(pages, page::LARGE_REST)?;
-        run.segment.fill(run.index, 1, page::LARGE);
-        self.add_usage(pages * PAGE);
-        Some(run.start())
-    }
-
     /// Frees the large block of `pages` pages at `run`.
     pub fn free_large(&self, run: Page, pages: usize) {
         self.sub_usage(pages * PAGE);

@@ -13,9 +13,6 @@ const CACHED: usize = 4 << 20;
 /// Bytes that processors fetch at a time: some fetch more, few less.
 const LINE: usize = 64;
 
-/// Pages that a free run must have beyond a block that is to have room to grow there.
-const ROOM: usize = 32;
-
 impl State {
     /// Takes a run of `pages` pages and marks them all `rest`; `None` if no free run is long enough.
     #[inline]
@@ -44,17 +41,6 @@ impl State {
         } else {
             self.take_middle(run, skip, pages, rest);
         }
-        Some(run.plus(skip))
-    }
-
-    /// As [`take_pages`](Self::take_pages), with room to grow: inside a long free run, the longer part of which stays free
-    /// behind it. Other runs are taken from the shorter part, which is kept short: pages in the middle of a segment may
-    /// never have been used.
-    pub fn take_roomy_pages(&self, pages: usize, rest: u8) -> Option<Page> {
-        let run = self.free_runs.find(&self.geometry, pages + ROOM, false)?;
-        let length = run.span(&self.geometry);
-        let skip = ((length - pages) * 3 / 8).min(ROOM);
-        self.take_middle(run, skip, pages, rest);
         Some(run.plus(skip))
     }
 

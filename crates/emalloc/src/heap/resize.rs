@@ -206,17 +206,11 @@ impl State {
         let peak = self.peak.get();
         let old = self.size_of_place(place);
         let bytes = old.min(size);
-        let new = if size <= old {
-            self.allocate_aligned(size, align)
-        } else if !self.geometry.fits(size.div_ceil(PAGE), align.max(PAGE)) {
+        let new = if size > old && !self.geometry.fits(size.div_ceil(PAGE), align.max(PAGE)) {
             // What has grown out of its place will grow again.
             self.allocate_huge(size, align.max(PAGE), true).0
         } else {
-            let is_large = align <= PAGE && matches!(place, Place::Large { .. });
-            is_large
-                .then(|| self.allocate_growing(size.div_ceil(PAGE)))
-                .flatten()
-                .unwrap_or_else(|| self.allocate_aligned(size, align))
+            self.allocate_aligned(size, align)
         };
         if new.is_null() {
             return new;

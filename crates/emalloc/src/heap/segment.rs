@@ -214,7 +214,7 @@ impl Segment {
         Self(unsafe { NonNull::new_unchecked(header) })
     }
 
-    /// Writes a header, and a map full of `fill`, at `header`; the rest is the caller's to set.
+    /// Writes a header at `header`; the map and the rest are the caller's to set.
     ///
     /// # Safety
     /// `header` is a multiple of the segment size and lies in the grant, which the caller owns,
@@ -224,8 +224,6 @@ impl Segment {
         grant: (NonNull<u8>, usize, usize),
         kind: Kind,
         owner: *const State,
-        geometry: &Geometry,
-        fill: u8,
     ) -> Self {
         let _ = grant.0.as_ptr().expose_provenance();
         let segment = Self(header.cast());
@@ -246,7 +244,6 @@ impl Segment {
         };
         // SAFETY: there is room for a header, aligned because segment sizes are.
         unsafe { segment.0.write(content) };
-        segment.fill(0, geometry.pages + 1, fill);
         segment
     }
 

@@ -140,11 +140,11 @@ impl Kept {
         let is_segment = wanted.size == wanted.align;
         let mut best: Option<(usize, usize)> = None;
         for (place, piece) in self.pieces().iter().enumerate() {
-            let fits = skip_of(*piece, wanted.align).is_some_and(|skip| {
+            let fits = offset_in(*piece, wanted).is_some_and(|offset| {
                 // What is left over before and behind needs places; one becomes free.
-                let left = piece.size.checked_sub(skip + wanted.size);
-                let places = usize::from(skip > 0) + usize::from(left != Some(0));
-                left.is_some() && self.count - 1 + places <= MOST
+                let left = piece.size - offset - wanted.size;
+                let places = usize::from(offset > 0) + usize::from(left > 0);
+                self.count - 1 + places <= MOST
             });
             let rank = if is_segment {
                 piece.start.addr()
@@ -156,12 +156,7 @@ impl Kept {
             }
         }
         let piece = self.remove(best?.0);
-        let first = skip_of(piece, wanted.align)?;
-        let skip = if piece.warm_end {
-            first + ((piece.size - first - wanted.size) & !(wanted.align - 1))
-        } else {
-            first
-        };
+        let skip = offset_in(piece, wanted)?;
         self.put_rest(piece, 0, skip);
         let end = skip + wanted.size;
         self.put_rest(piece, end, piece.size - end);
@@ -207,8 +202,8 @@ impl Kept {
     pub(super) fn take_cold(&mut self, bytes: usize, ways: Ways) -> Option<Piece> {
         let coldest = *self.pieces().first().filter(|_| bytes > 0)?;
         self.remove(0);
-        // Its end goes: what remains keeps its alignment.
-        let keep = coldest.size.saturating_sub(bytes) & !(coldest.align.max(ways.unit) - 1);
+        // Its end goes: what remains begins where it did, and can be made larger again.
+        let keep = coldest.size.saturating_sub(bytes) & !(ways.unit - 1);
         if !ways.divisible || keep < LEAST {
             return Some(coldest);
         }
@@ -243,8 +238,14 @@ impl Kept {
     }
 }
 
-/// Bytes from a piece's beginning to the first multiple of `align` in it.
-fn skip_of(piece: Piece, align: usize) -> Option<usize> {
-    let skip = round_up(piece.start.addr(), align)? - piece.start.addr();
-    (skip < piece.size).then_some(skip)
+/// Where in a piece what is wanted is cut out: at the first multiple of its alignment or, if the end is warmer, at the
+/// last one that leaves room for it. `None` if it does not fit.
+fn offset_in(piece: Piece, wanted: Wanted) -> Option<usize> {
+    let first = round_up(piece.start.addr(), wanted.align)? - piece.start.addr();
+    let spare = piece.size.checked_sub(first.checked_add(wanted.size)?)?;
+    Some(if piece.warm_end {
+        first + (spare & !(wanted.align - 1))
+    } else {
+        first
+    })
 }

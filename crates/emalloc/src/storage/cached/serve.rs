@@ -58,6 +58,9 @@ impl<S: Storage> Cached<S> {
                 .bound
                 .room(granted.saturating_add(asked))
                 .min(self.limit);
+            if store.kept.bytes() <= room {
+                return self.bytes.store(store.kept.bytes(), Ordering::Relaxed);
+            }
             let mut out = [None; GOING];
             for place in &mut out {
                 let beyond = store.kept.bytes().saturating_sub(room);
