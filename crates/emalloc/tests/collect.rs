@@ -23,3 +23,21 @@ fn a_run_behind_a_free_page_behind_a_run_is_found() {
     // SAFETY: as above.
     unsafe { heap.free(last) };
 }
+
+#[test]
+fn a_heap_that_is_mostly_scattered_collects_before_it_grows() {
+    let heap = Heap::new().unwrap();
+    let size = 64;
+    let blocks: Vec<_> = (0..(3 << 20) / size).map(|_| heap.allocate(size)).collect();
+    // Nearly all of it is free, but in the lists of one class.
+    for &block in &blocks[100..] {
+        // SAFETY: alive, of this heap, used no more.
+        unsafe { heap.free(block) };
+    }
+    let held = heap.real_usage();
+    for _ in 0..(2 << 20) / PAGE {
+        heap.allocate(PAGE);
+    }
+    heap.check().unwrap();
+    assert!(heap.real_usage() <= held + heap.segment_size());
+}

@@ -10,6 +10,7 @@ use super::error::HeapError;
 use super::gate::Gate;
 use super::handler::{DefaultHandler, Handler};
 use super::index::Index;
+use super::large::SCATTERED_FROM;
 use super::nursery::Nursery;
 use super::runs::FreeRuns;
 use super::segment::{Geometry, Kind, Segment};
@@ -283,6 +284,7 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
             compact: options.compact,
             held: Cell::new(size),
             held_peak: Cell::new(size),
+            collect_at: Cell::new(SCATTERED_FROM),
             limit: Cell::new(options.limit),
             soft_limit: Cell::new(options.soft_limit),
             soft: Cell::new(SoftLimit::Armed),

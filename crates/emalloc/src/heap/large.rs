@@ -9,6 +9,12 @@ use super::state::State;
 use crate::layout::PAGE;
 use crate::storage::Grant;
 
+/// A heap that holds less than this grows without looking for what is scattered.
+pub(super) const SCATTERED_FROM: usize = 2 << 20;
+
+/// It looks if at least one part in this many of what it holds is in no block.
+const SCATTERED_PART: usize = 8;
+
 impl State {
     /// A block of `pages` pages at a multiple of `align` bytes, which is at least a page.
     pub fn allocate_large(&self, pages: usize, align: usize, requested: usize) -> *mut u8 {
@@ -83,6 +89,12 @@ impl State {
         requested: usize,
     ) -> Option<Page> {
         let take = |thorough| self.take_free_pages(pages, align, mark, thorough);
+        if self.may_be_scattered()
+            && self.collect_runs() > 0
+            && let Some(run) = take(false)
+        {
+            return Some(run);
+        }
         if self.add_segment(requested).is_ok() {
             // The new segment's run is the first of its list.
             return take(false);
@@ -104,6 +116,17 @@ impl State {
                 None
             }
         }
+    }
+
+    /// Whether so much of what is held may be free inside small runs that collecting comes before growing. Asked
+    /// anew only when the heap has grown by a quarter, so that the cost stays in proportion to what is held.
+    fn may_be_scattered(&self) -> bool {
+        let held = self.held.get();
+        if held < self.collect_at.get() {
+            return false;
+        }
+        self.collect_at.set(held + held / 4);
+        held - self.usage() >= held / SCATTERED_PART
     }
 
     /// Gives back what neither blocks nor runs need: empty segments, and what the storage keeps in store.

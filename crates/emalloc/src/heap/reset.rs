@@ -3,6 +3,7 @@
 
 use core::ptr;
 
+use super::large::SCATTERED_FROM;
 use super::segment::Kind;
 use super::state::State;
 use super::{Heap, Retain};
@@ -66,6 +67,7 @@ impl State {
         self.refusal.set(None);
         self.peak.set(0);
         self.below_peak.set(0);
+        self.collect_at.set(SCATTERED_FROM);
     }
 
     fn renew(&self, segment: super::segment::Segment) {

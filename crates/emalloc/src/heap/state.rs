@@ -103,6 +103,8 @@ pub(super) struct State {
     /// Bytes held from the storage (real usage).
     pub held: Cell<usize>,
     pub held_peak: Cell<usize>,
+    /// Before more than this is held, what is scattered over small runs is collected.
+    pub collect_at: Cell<usize>,
     pub limit: Cell<super::Limit>,
     pub soft_limit: Cell<super::Limit>,
     pub soft: Cell<SoftLimit>,

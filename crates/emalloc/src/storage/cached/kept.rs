@@ -17,6 +17,8 @@ pub(super) struct Piece {
     pub(super) start: *mut u8,
     pub(super) size: usize,
     pub(super) align: usize,
+    /// Whether its end is warmer than its beginning: where what was put last lies, and what is taken next.
+    pub(super) warm_end: bool,
 }
 
 impl Piece {
@@ -24,6 +26,7 @@ impl Piece {
         start: ptr::null_mut(),
         size: 0,
         align: 0,
+        warm_end: false,
     };
 
     /// Its first byte; `None` if there is no piece.
@@ -40,7 +43,7 @@ impl Piece {
         Self {
             start: ptr::with_exposed_provenance_mut(self.start.addr() + offset),
             size,
-            align: self.align,
+            ..self
         }
     }
 }
@@ -106,8 +109,10 @@ impl Kept {
                     break;
                 };
                 let other = self.remove(place);
-                let first = if other.end() == start { other } else { piece };
+                let behind = other.end() == start;
+                let first = if behind { other } else { piece };
                 piece = first.part(0, other.size + piece.size);
+                piece.warm_end = behind;
             }
         }
         let Some(place) = self.pieces.get_mut(self.count) else {
@@ -135,11 +140,11 @@ impl Kept {
         let is_segment = wanted.size == wanted.align;
         let mut best: Option<(usize, usize)> = None;
         for (place, piece) in self.pieces().iter().enumerate() {
-            let fits = skip_of(*piece, wanted.align).is_some_and(|skip| {
+            let fits = offset_in(*piece, wanted).is_some_and(|offset| {
                 // What is left over before and behind needs places; one becomes free.
-                let left = piece.size.checked_sub(skip + wanted.size);
-                let places = usize::from(skip > 0) + usize::from(left != Some(0));
-                left.is_some() && self.count - 1 + places <= MOST
+                let left = piece.size - offset - wanted.size;
+                let places = usize::from(offset > 0) + usize::from(left > 0);
+                self.count - 1 + places <= MOST
             });
             let rank = if is_segment {
                 piece.start.addr()
@@ -151,7 +156,7 @@ impl Kept {
             }
         }
         let piece = self.remove(best?.0);
-        let skip = skip_of(piece, wanted.align)?;
+        let skip = offset_in(piece, wanted)?;
         self.put_rest(piece, 0, skip);
         let end = skip + wanted.size;
         self.put_rest(piece, end, piece.size - end);
@@ -233,8 +238,14 @@ impl Kept {
     }
 }
 
-/// Bytes from a piece's beginning to the first multiple of `align` in it.
-fn skip_of(piece: Piece, align: usize) -> Option<usize> {
-    let skip = round_up(piece.start.addr(), align)? - piece.start.addr();
-    (skip < piece.size).then_some(skip)
+/// Where in a piece what is wanted is cut out: at the first multiple of its alignment or, if the end is warmer, at the
+/// last one that leaves room for it. `None` if it does not fit.
+fn offset_in(piece: Piece, wanted: Wanted) -> Option<usize> {
+    let first = round_up(piece.start.addr(), wanted.align)? - piece.start.addr();
+    let spare = piece.size.checked_sub(first.checked_add(wanted.size)?)?;
+    Some(if piece.warm_end {
+        first + (spare & !(wanted.align - 1))
+    } else {
+        first
+    })
 }

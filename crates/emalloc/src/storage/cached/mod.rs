@@ -182,6 +182,7 @@ unsafe impl<S: Storage> Storage for Cached<S> {
             start: start.as_ptr(),
             size,
             align,
+            warm_end: false,
         };
         self.put(piece, size);
     }
@@ -236,6 +237,7 @@ unsafe impl<S: Storage> Storage for Cached<S> {
                 start: start.as_ptr(),
                 size: old,
                 align,
+                warm_end: false,
             };
             // Counted already: to the caller it is one grant that changed.
             self.put(piece, 0);
