@@ -18,7 +18,7 @@ use crate::storage::registry::{self, AnyStorage, OpenError};
 /// |---|---|---|
 /// | `EMALLOC_STORAGE` | `ZEND_MM_MEM_TYPE` | the storage's name |
 /// | `EMALLOC_SEGMENT_SIZE` | `ZEND_MM_SEG_SIZE` | bytes of a segment: a power of two, 64K to 1G |
-/// | `EMALLOC_COMPACT` | `ZEND_MM_COMPACT` | a reset after more than so many bytes were held trims the storage; 0: never |
+/// | `EMALLOC_COMPACT` | `ZEND_MM_COMPACT` | a reset after more than so many bytes were held trims the storage; 0: never, as with 2M for a [default storage that heaps share](registry::DEFAULT_IS_SHARED) |
 /// | `EMALLOC_ENABLED` | `USE_ZEND_ALLOC` | 0: no heap, the ten functions are the system's malloc |
 /// | `EMALLOC_LIMIT` | | the limit, in bytes, or `unlimited` |
 /// | `EMALLOC_SOFT_LIMIT` | | the soft limit, likewise |
@@ -202,17 +202,33 @@ impl Settings {
     /// # Errors
     /// The storage is unknown or could not be set up.
     pub fn builder(&self) -> Result<Builder<AnyStorage, DefaultHandler>, SettingsError> {
-        let storage = registry::open(&self.storage).map_err(|error| match error {
+        let default = registry::default_entry().name;
+        let opened = if self.storage == default {
+            registry::open_default().map_err(|error| OpenError::Failed {
+                name: default,
+                error,
+            })
+        } else {
+            registry::open(&self.storage)
+        };
+        let storage = opened.map_err(|error| match error {
             OpenError::Unknown(unknown) => SettingsError::UnknownStorage(unknown.name.to_owned()),
             OpenError::Failed { name, error } => SettingsError::Storage {
                 name: name.to_owned(),
                 error,
             },
         })?;
+        // What all heaps share has a bound of its own. One heap's reset empties it only if somebody said so.
+        let shared = self.storage == default && registry::DEFAULT_IS_SHARED;
+        let compact = if shared && self.compact == DEFAULT_COMPACT {
+            0
+        } else {
+            self.compact
+        };
         let builder = Heap::builder()
             .storage(storage)
             .segment_size(self.segment_size)
-            .compact(self.compact)
+            .compact(compact)
             .limit(self.limit)
             .soft_limit(self.soft_limit)
             .checked(self.checked);

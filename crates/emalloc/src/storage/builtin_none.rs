@@ -22,6 +22,13 @@ impl BuiltIn {
 /// What heaps have that name no storage.
 pub type DefaultStorage = Malloc;
 
+/// Whether all heaps with the default storage share one.
+pub(super) const DEFAULT_IS_SHARED: bool = false;
+
+pub(super) fn default_built_in() -> Result<BuiltIn, StorageError> {
+    Ok(BuiltIn::Malloc(MALLOC))
+}
+
 pub(super) fn default_storage() -> Result<DefaultStorage, StorageError> {
     Ok(MALLOC)
 }

@@ -15,6 +15,8 @@ pub enum BuiltIn {
     MmapAnon(MmapAnon),
     /// `mmap_zero`
     MmapZero(MmapZero),
+    /// `malloc`, with the process's store of warm segments in front
+    Default(DefaultStorage),
 }
 
 impl BuiltIn {
@@ -23,6 +25,7 @@ impl BuiltIn {
             Self::Malloc(storage) => storage,
             Self::MmapAnon(storage) => storage,
             Self::MmapZero(storage) => storage,
+            Self::Default(storage) => *storage,
         }
     }
 }
@@ -31,6 +34,13 @@ impl BuiltIn {
 pub type DefaultStorage = &'static Cached<Regions<Malloc>>;
 
 static DEFAULT: Cached<Regions<Malloc>> = Cached::new(Regions::new(MALLOC)).named("malloc");
+
+/// Whether all heaps with the default storage share one.
+pub(super) const DEFAULT_IS_SHARED: bool = true;
+
+pub(super) fn default_built_in() -> Result<BuiltIn, StorageError> {
+    Ok(BuiltIn::Default(&DEFAULT))
+}
 
 pub(super) fn default_storage() -> Result<DefaultStorage, StorageError> {
     Ok(&DEFAULT)

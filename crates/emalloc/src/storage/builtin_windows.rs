@@ -25,6 +25,13 @@ impl BuiltIn {
 /// What heaps have that name no storage: a private heap for each.
 pub type DefaultStorage = Win32;
 
+/// Whether all heaps with the default storage share one.
+pub(super) const DEFAULT_IS_SHARED: bool = false;
+
+pub(super) fn default_built_in() -> Result<BuiltIn, StorageError> {
+    Ok(BuiltIn::Win32(Win32::new()?))
+}
+
 pub(super) fn default_storage() -> Result<DefaultStorage, StorageError> {
     Win32::new()
 }

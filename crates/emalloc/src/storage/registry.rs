@@ -168,6 +168,17 @@ pub fn default_storage() -> Result<DefaultStorage, StorageError> {
     builtin::default_storage()
 }
 
+/// As [`default_storage`], as a storage out of the registry.
+///
+/// # Errors
+/// It could not be set up.
+pub fn open_default() -> Result<AnyStorage, StorageError> {
+    builtin::default_built_in().map(AnyStorage::BuiltIn)
+}
+
+/// Whether all heaps that have [`default_storage`] share one. Trimming it takes from all of them.
+pub const DEFAULT_IS_SHARED: bool = builtin::DEFAULT_IS_SHARED;
+
 /// The storage of a name.
 ///
 /// # Errors
