@@ -42,11 +42,13 @@ impl Bound {
             return;
         }
         self.see(granted);
-        let excess = u32::try_from(times)
+        // In the first interval the most that was granted counts; all others were silent.
+        self.bytes = self.high + (self.bytes - self.high) / 2;
+        let silent = u32::try_from(times - 1)
             .ok()
-            .and_then(|times| self.bytes.saturating_sub(self.high).checked_shr(times))
+            .and_then(|times| (self.bytes - granted).checked_shr(times))
             .unwrap_or(0);
-        self.bytes = self.high + excess;
+        self.bytes = granted + silent;
         self.high = granted;
         self.fell = now;
     }
@@ -99,6 +101,15 @@ mod tests {
         bound.see(50);
         bound.pass_time(0, 10, 0);
         assert_eq!(bound.room(0), 50);
+    }
+
+    #[test]
+    fn a_silence_counts_though_much_was_needed_before_it() {
+        let mut bound = Bound::new();
+        bound.pass_time(1000, 10, 0);
+        bound.see(96);
+        bound.pass_time(1045, 10, 32);
+        assert_eq!(bound.room(0), 32 + 64 / 8);
     }
 
     #[test]

@@ -23,9 +23,8 @@ use kept::{Kept, Piece};
 ///
 /// What is granted and what is kept are together never more than what was granted at once at some time before:
 /// keeping adds nothing to the peak. That bound falls: at each call, but at most once per interval, by half of
-/// what it is above the most that was granted since (after a longer silence: half for each interval that has passed);
-/// with [`per_request`](Self::per_request) also at the
-/// end of each request. What is kept beyond it goes back, the coldest first.
+/// what it is above the most that was granted since (after a longer silence: half for each interval that has passed, and
+/// above what is granted now); with [`per_request`](Self::per_request) also at the end of each request. What is kept beyond it goes back, the coldest first.
 /// Without calls nothing happens; [`trim`](Storage::trim) gives all back at once. When the
 /// storage inside refuses, all is given back and it is asked again.
 ///
@@ -70,7 +69,7 @@ struct Store {
 
 impl<S: Storage> Cached<S> {
     /// Time between two falls of the bound, unless told otherwise.
-    pub const DEFAULT_INTERVAL: Duration = Duration::from_millis(250);
+    pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(1);
 
     /// An empty cache over `inner`.
     pub const fn new(inner: S) -> Self {
