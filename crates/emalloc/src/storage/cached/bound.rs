@@ -71,6 +71,7 @@ impl Bound {
     /// Leaves room for nothing until more is granted than now.
     pub(super) const fn close(&mut self) {
         self.bytes = 0;
+        self.high = 0;
     }
 }
 
@@ -127,6 +128,7 @@ mod tests {
         assert_eq!((bound.room(0), bound.room(40)), (40, 0));
         bound.close();
         assert_eq!(bound.room(0), 0);
+        bound.pass_time(99, 10, 0);
         bound.see(7);
         assert_eq!(bound.room(0), 7);
     }
