@@ -314,8 +314,8 @@ fn the_end_of_a_request_leaves_the_mean_of_needs() {
         storage.request_ended();
         storage.cached_bytes() / UNIT
     };
-    assert_eq!([16, 16, 16, 16].map(request), [7, 11, 12, 13]);
-    assert_eq!([0, 0, 1, 1].map(request), [6, 2, 1, 1]);
+    assert_eq!([16; 6].map(request), [7, 10, 11, 11, 16, 16]);
+    assert_eq!([0, 0, 1, 1].map(request), [7, 3, 1, 1]);
     assert_eq!(inner.counts().peak_bytes, 16 * UNIT);
     assert_eq!(inner.counts().live_bytes, storage.cached_bytes());
 

@@ -53,13 +53,13 @@ impl Bound {
         self.fell = now;
     }
 
-    /// A request has ended: the bound becomes the mean, less a sixteenth, so that a process gives back sooner than it
+    /// A request has ended: the bound becomes the mean, less an eighth, so that a process gives back sooner than it
     /// takes; or what the request needed, if that is hardly more.
     pub(super) fn end_request(&mut self, granted: usize) {
         self.see(granted);
         let mean = self.mean.midpoint(self.high);
-        let mean = mean - mean / 16;
-        self.mean = if mean < self.high && mean >= self.high / 8 * 7 {
+        let mean = mean - mean / 8;
+        self.mean = if mean < self.high && mean >= self.high / 4 * 3 {
             self.high
         } else {
             mean
@@ -116,14 +116,14 @@ mod tests {
     #[test]
     fn the_end_of_a_request_makes_it_the_mean() {
         let mut bound = Bound::new();
-        for expected in [30, 45, 51, 54, 64, 64] {
+        for expected in [28, 41, 46, 64, 64] {
             bound.see(64);
             bound.end_request(0);
             assert_eq!(bound.room(0), expected);
         }
         // A request that needs less counts at once; what is granted still counts whole.
         bound.end_request(16);
-        assert_eq!(bound.room(0), 38);
+        assert_eq!(bound.room(0), 35);
         bound.end_request(40);
         assert_eq!((bound.room(0), bound.room(40)), (40, 0));
         bound.close();

@@ -109,7 +109,7 @@ impl<S: Storage> Cached<S> {
     }
 
     /// Makes the bound, at the end of each request, the mean of what requests needed, in which each one counts half as
-    /// much as the next, less a sixteenth. The first request finds a mean of nothing; one that needed hardly more than the mean
+    /// much as the next, less an eighth. The first request finds a mean of nothing; one that needed hardly more than the mean
     /// leaves what it needed.
     pub const fn per_request(mut self) -> Self {
         self.per_request = true;
