@@ -12,6 +12,9 @@ use crate::storage::Grant;
 /// A heap that holds less than this grows without looking for what is scattered.
 pub(super) const SCATTERED_FROM: usize = 2 << 20;
 
+/// So does one that holds more than this: its free blocks are in no cache, and looking at each takes longer than it is worth.
+const SCATTERED_TO: usize = 8 << 20;
+
 /// It looks if at least one part in this many of what it holds is in no block.
 const SCATTERED_PART: usize = 8;
 
@@ -122,7 +125,7 @@ impl State {
     /// anew only when the heap has grown by a quarter, so that the cost stays in proportion to what is held.
     fn may_be_scattered(&self) -> bool {
         let held = self.held.get();
-        if held < self.collect_at.get() {
+        if held < self.collect_at.get() || held > SCATTERED_TO {
             return false;
         }
         self.collect_at.set(held + held / 4);
