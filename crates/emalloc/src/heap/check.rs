@@ -108,7 +108,7 @@ impl State {
         let mut count = 0;
         while !block.is_null() {
             let at = block.addr();
-            let segment = self.index.find(self.geometry.segment_address(at));
+            let segment = self.find_segment(self.geometry.segment_address(at));
             let Some(segment) =
                 segment.filter(|segment| segment.header().kind.get() == Kind::Pages)
             else {
@@ -141,7 +141,7 @@ impl State {
         if bytes == 0 {
             return Ok(());
         }
-        let segment = self.index.find(self.geometry.segment_address(next + 1));
+        let segment = self.find_segment(self.geometry.segment_address(next + 1));
         let Some(segment) = segment.filter(|segment| segment.header().kind.get() == Kind::Pages)
         else {
             return broken(Invariant::Fresh, next);

@@ -36,6 +36,13 @@ impl State {
             previous = place;
             place = segment.header().next.get();
         }
+        // What the index takes in must not be in it.
+        let new = |segment: &Segment| segment.header().indexed.get() == 0;
+        let known = |segment: &Segment| self.index.find(segment.address()).is_some();
+        if let Some(segment) = self.segments().take_while(new).find(known) {
+            return broken(Invariant::Index, segment.address());
+        }
+        self.complete_index();
         match self.index.verify() {
             Some(indexed) => equal(Invariant::Index, 0, count, indexed)?,
             None => return broken(Invariant::Index, 0),
@@ -83,7 +90,10 @@ impl State {
                 && block > 0
                 && needed.is_some_and(block_fits)
         };
+        let indexed = header.indexed.get();
+        let newer = previous.map_or(0, |previous| previous.header().indexed.get());
         core::ptr::eq(header.owner.get(), self)
+            && (newer..=1).contains(&indexed)
             && links.iter().all(|link| link.is_sound())
             && header.previous.get() == previous
             && grant_is_sound

@@ -303,7 +303,7 @@ impl Heap {
     pub fn owns(&self, address: *const u8) -> bool {
         let (state, address) = (self.state(), address.addr());
         let holds = |at| {
-            state.index.find(at).is_some_and(|segment| {
+            state.find_segment(at).is_some_and(|segment| {
                 let header = segment.header();
                 address.wrapping_sub(header.base.get().addr().get()) < header.size.get()
             })

@@ -24,7 +24,7 @@ impl State {
         let address = block.addr().get();
         let at = self.geometry.segment_address(address);
         let segment = if self.geometry.checked() {
-            self.index.find(at).ok_or(foreign(address))?
+            self.find_segment(at).ok_or(foreign(address))?
         } else {
             // SAFETY: outside checked mode the caller vouches for the block, as for `free`.
             let segment = unsafe { Segment::at(at) };

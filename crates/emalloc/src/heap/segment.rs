@@ -72,6 +72,8 @@ pub(super) struct Header {
     /// Room for a process-wide front end: which of its heaps' threads this segment belongs to.
     pub front: Cell<usize>,
     pub kind: Cell<Kind>,
+    /// 1 if the index knows the segment, else 0.
+    pub indexed: Cell<u8>,
     /// Pages of the header, the nursery included: up to the first run of pages.
     pub header_pages: Cell<u32>,
     /// Pages no run holds.
@@ -237,6 +239,7 @@ impl Segment {
             right: Link::none(),
             front: Cell::new(0),
             kind: Cell::new(kind),
+            indexed: Cell::new(0),
             header_pages: Cell::new(0),
             free_pages: Cell::new(0),
             block: Cell::new(0),

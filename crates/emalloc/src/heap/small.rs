@@ -191,7 +191,7 @@ impl State {
 
     /// Notes in checked mode that the block at `block` is in use, or not.
     pub fn set_alive(&self, block: *mut u8, alive: bool) {
-        let segment = self.index.find(self.geometry.segment_address(block.addr()));
+        let segment = self.find_segment(self.geometry.segment_address(block.addr()));
         if let Some(segment) = segment {
             let (word, bit) = segment.live_bit(&self.geometry, block.addr());
             word.set(if alive {

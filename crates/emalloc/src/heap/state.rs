@@ -237,7 +237,7 @@ impl State {
         })
     }
 
-    /// Enters a segment into the list and the index.
+    /// Enters a segment into the list. The index takes it in when somebody looks: many huge blocks are gone before.
     pub fn link(&self, segment: Segment) {
         let newest = self.newest.replace(Some(segment));
         segment.header().next.set(newest);
@@ -245,7 +245,23 @@ impl State {
         if let Some(newest) = newest {
             newest.header().previous.set(Some(segment));
         }
-        self.index.insert(segment);
+        segment.header().indexed.set(0);
+    }
+
+    /// Lets the index take in the segments it does not know, which are the newest.
+    pub fn complete_index(&self) {
+        for segment in self.segments() {
+            if segment.header().indexed.replace(1) != 0 {
+                break;
+            }
+            self.index.insert(segment);
+        }
+    }
+
+    /// The segment whose header lies at `address`, which may be anything.
+    pub fn find_segment(&self, address: usize) -> Option<Segment> {
+        self.complete_index();
+        self.index.find(address)
     }
 
     /// Takes a segment out of the list and the index.
@@ -258,6 +274,8 @@ impl State {
             Some(previous) => previous.header().next.set(next),
             None => self.newest.set(next),
         }
-        self.index.remove(segment);
+        if segment.header().indexed.get() != 0 {
+            self.index.remove(segment);
+        }
     }
 }

@@ -155,7 +155,7 @@ unsafe impl Storage for Fixed {
 
     unsafe fn free(&self, start: NonNull<u8>, size: usize, _align: usize) {
         // SAFETY: a whole grant, as the caller vouches.
-        unsafe { self.runs.put_back(self.reaching(start), size) }
+        unsafe { self.runs.put_back(self.reaching(start), size) };
     }
 
     unsafe fn resize(

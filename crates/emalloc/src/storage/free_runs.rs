@@ -33,12 +33,12 @@ impl FreeRuns {
         }
     }
 
-    /// Takes a run in, merged with what is free right before and right after it.
+    /// Takes a run in, merged with what is free right before and right after it. Answers the merged run.
     ///
     /// # Safety
     /// The `size` bytes at `start` are nobody's, multiples of [`GRAIN`], and the pointer may reach
     /// the whole buffer.
-    pub(super) unsafe fn insert(&mut self, start: *mut u8, mut size: usize) {
+    pub(super) unsafe fn insert(&mut self, start: *mut u8, mut size: usize) -> (*mut u8, usize) {
         let mut before: *mut Run = ptr::null_mut();
         let mut after = self.head;
         while !after.is_null() && after.addr() < start.addr() {
@@ -58,13 +58,14 @@ impl FreeRuns {
             if before.addr() + previous.size == start.addr() {
                 previous.size += size;
                 previous.next = after;
-                return;
+                return (before.cast(), previous.size);
             }
         }
         let run: *mut Run = start.cast();
         // SAFETY: free memory, aligned and large enough by the grain.
         unsafe { run.write(Run { size, next: after }) };
         self.link(before, run);
+        (start, size)
     }
 
     /// Takes `size` bytes aligned to `align` out of the first run that has them; null if none has.

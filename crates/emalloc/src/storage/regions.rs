@@ -9,6 +9,7 @@ use super::try_cell::{Entered, FEW, MANY, TryCell};
 use super::{Capabilities, Grant, Storage, StorageError};
 use crate::layout::{PAGE, round_up};
 use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes of a region, unless a request needs more: addresses, mostly. Memory is what is touched.
 const REGION: usize = if usize::BITS == 64 { 64 << 20 } else { 4 << 20 };
@@ -42,6 +43,8 @@ pub struct Regions<S: Storage> {
     list: TryCell<List>,
     /// Regions that nobody has entered into the list yet.
     new: Arrivals<Region>,
+    /// Bytes that the smallest region there was hands out.
+    least: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -82,6 +85,7 @@ impl<S: Storage> Regions<S> {
                 count: 0,
             }),
             new: Arrivals::new(),
+            least: AtomicUsize::new(usize::MAX),
         }
     }
 
@@ -113,6 +117,7 @@ impl<S: Storage> Regions<S> {
         let first = answer?.start;
         let start = first.as_ptr();
         let _ = start.expose_provenance();
+        self.least.fetch_min(taken - GRAIN, Ordering::Relaxed);
         let region = Region {
             start,
             size: taken,
@@ -148,9 +153,9 @@ impl<S: Storage> Regions<S> {
         Some(list)
     }
 
-    /// Takes regions out of the list of which nothing is granted, as long as there are more than `keep`. Answers
-    /// the first of them, which leads to the others.
-    fn take_empty(&self, keep: usize) -> *mut Region {
+    /// Takes regions out of the list of which nothing is granted, as long as there are more than `keep`: the one at `only`,
+    /// or all. Answers the first of them, which leads to the others.
+    fn take_empty(&self, keep: usize, only: Option<*mut u8>) -> *mut Region {
         let mut empty = ptr::null_mut();
         // Somebody else inside will look, or the next one.
         let Some(mut list) = self.enter() else {
@@ -161,7 +166,8 @@ impl<S: Storage> Regions<S> {
         while !at.is_null() && list.count > keep {
             // SAFETY: a region of the list.
             let region = unsafe { at.read() };
-            if !self.free.take_at(FEW, region.start, region.usable()) {
+            let wanted = only.is_none_or(|start| start == region.start);
+            if !wanted || !self.free.take_at(FEW, region.start, region.usable()) {
                 before = at;
                 at = region.next;
                 continue;
@@ -181,9 +187,9 @@ impl<S: Storage> Regions<S> {
         empty
     }
 
-    /// Gives regions back of which nothing is granted, as long as there are more than `keep`.
-    fn release(&self, keep: usize) {
-        let mut at = self.take_empty(keep);
+    /// Gives regions back of which nothing is granted, as long as there are more than `keep`: the one at `only`, or all.
+    fn release(&self, keep: usize, only: Option<*mut u8>) {
+        let mut at = self.take_empty(keep, only);
         while !at.is_null() {
             // SAFETY: as `take_empty` answered it, not given back yet.
             let region = unsafe { at.read() };
@@ -207,14 +213,20 @@ impl<S: Storage> Regions<S> {
         // Runs reach over the whole region, the caller's pointer perhaps not.
         let start = ptr::with_exposed_provenance_mut(start.addr().get());
         // SAFETY: as the caller says.
-        unsafe { self.free.put_back(start, size) };
-        self.release(usize::from(self.inner.capabilities().discard));
+        let run = unsafe { self.free.put_back(start, size) };
+        // Looking through the regions is for runs that may be one.
+        if let Some((start, size)) = run
+            && size >= self.least.load(Ordering::Relaxed)
+        {
+            let keep = usize::from(self.inner.capabilities().discard);
+            self.release(keep, Some(start));
+        }
     }
 }
 
 impl<S: Storage> Drop for Regions<S> {
     fn drop(&mut self) {
-        self.release(0);
+        self.release(0, None);
     }
 }
 
@@ -294,7 +306,7 @@ unsafe impl<S: Storage> Storage for Regions<S> {
 
     fn trim(&self) -> usize {
         // What is free was discarded, or gone with its region: only addresses are left to give.
-        self.release(0);
+        self.release(0, None);
         self.inner.trim()
     }
 }

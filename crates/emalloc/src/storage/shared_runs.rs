@@ -49,21 +49,22 @@ impl SharedRuns {
             .unwrap_or(false)
     }
 
-    /// Takes memory back without ever waiting.
+    /// Takes memory back without ever waiting. Answers the run that it is part of now, unless that is left to others.
     ///
     /// # Safety
     /// As [`FreeRuns::insert`] says.
-    pub(super) unsafe fn put_back(&self, start: *mut u8, size: usize) {
+    pub(super) unsafe fn put_back(&self, start: *mut u8, size: usize) -> Option<(*mut u8, usize)> {
         // SAFETY: the caller's promise.
         let done = self.with_runs(FEW, |runs| unsafe { runs.insert(start, size) });
         if done.is_some() {
-            return;
+            return done;
         }
         let run: *mut Run = start.cast();
         self.waiting.push(run, |next| {
             // SAFETY: the caller's bytes, aligned and large enough by the grain.
             unsafe { run.write(Run { size, next }) };
         });
+        None
     }
 
     /// Keeps others out while the answer lives.
