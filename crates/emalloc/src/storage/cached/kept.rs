@@ -6,7 +6,7 @@ use core::ptr::{self, NonNull};
 use crate::layout::round_up;
 
 /// The most pieces that are kept.
-const MOST: usize = 256;
+const MOST: usize = 128;
 
 /// The least bytes that are worth a place in the table.
 const LEAST: usize = 4 << 10;
@@ -103,11 +103,14 @@ impl Kept {
         if ways.divisible {
             let (start, end) = (piece.start.addr(), piece.end());
             let borders = |other: &Piece| other.end() == start || other.start.addr() == end;
-            // One before and one behind, in whichever order they are found.
-            for _ in 0..2 {
-                let Some(place) = self.position(borders) else {
-                    break;
-                };
+            // One before and one behind, in whichever order they are found, from the last to the first.
+            let mut end_of_search = self.count;
+            while let Some(place) = self
+                .pieces()
+                .get(..end_of_search)
+                .and_then(|pieces| pieces.iter().rposition(borders))
+            {
+                end_of_search = place;
                 let other = self.remove(place);
                 let behind = other.end() == start;
                 let first = if behind { other } else { piece };
@@ -138,6 +141,13 @@ impl Kept {
         // Segments, which are as large as they are aligned, come out of the lowest piece that is large enough once its
         // beginning is aligned: so large pieces stay whole elsewhere. All else comes out of the smallest.
         let is_segment = wanted.size == wanted.align;
+        let last = self.count.checked_sub(1)?;
+        let is_it = |piece: &Piece| {
+            piece.size == wanted.size && piece.start.addr().is_multiple_of(wanted.align)
+        };
+        if !is_segment && self.pieces().last().is_some_and(is_it) {
+            return Some(self.remove(last));
+        }
         let mut best: Option<(usize, usize)> = None;
         for (place, piece) in self.pieces().iter().enumerate() {
             let fits = offset_in(*piece, wanted).is_some_and(|offset| {
