@@ -70,8 +70,10 @@ fn growing_by_little_rarely_needs_the_storage() {
     {
         let moved = grown(emalloc::storage::MmapAnon);
         assert!((8..=120).contains(&moved), "{moved}");
+        // At the end of its region a block gets no room to spare any more. On 32 bits regions are small.
+        let most = if usize::BITS == 64 { 60 } else { 300 };
         let regions = grown(emalloc::storage::Regions::new(Malloc));
-        assert!((8..=60).contains(&regions), "{regions}");
+        assert!((8..=most).contains(&regions), "{regions}");
     }
 }
 

@@ -258,8 +258,8 @@ fn every_byte() {
                 }
             }
         }
-        // There is room for an owner to come, and space between the fields.
-        assert!(unnoticed.len() <= 3 * WORD, "{unnoticed:?} of {map}");
+        // There is room for an owner to come, and space between the fields and up to the alignment.
+        assert!(unnoticed.len() <= 24, "{unnoticed:?} of {map}");
     }
 }
 

@@ -184,11 +184,11 @@ fn what_grows_and_moves_takes_what_is_kept() {
 #[test]
 fn what_goes_back_is_cut_where_the_storage_can_have_it() {
     #[cfg(unix)]
-    use emalloc::storage::MmapAnon as Inner;
+    let inner = emalloc::storage::MmapAnon;
     #[cfg(not(unix))]
-    type Inner = Regions<emalloc::storage::Malloc>;
+    let inner = Regions::new(MALLOC);
     // The book fails on anything else than whole pages.
-    let book = Arc::new(Ledger::new(Inner));
+    let book = Arc::new(Ledger::new(inner));
     let storage = Cached::new(Arc::clone(&book)).with_limit(3 * UNIT + 100);
     let grant = storage.allocate(8 * UNIT, 64).unwrap();
     // SAFETY: granted above.

@@ -231,10 +231,10 @@ impl State {
                 return broken(Invariant::PageMap, page.start().addr());
             }
         }
-        let last = first.plus(pages - 1).span(&self.geometry);
-        match byte {
-            page::FREE => equal(Invariant::PageMap, at, pages, last),
-            _ => Ok(()),
+        if byte == page::FREE {
+            let last = first.plus(pages - 1).span(&self.geometry);
+            return equal(Invariant::PageMap, at, pages, last);
         }
+        Ok(())
     }
 }

@@ -96,7 +96,8 @@ impl State {
                 Some(class) => pages_of_class(class) * PAGE_GRAINS,
                 None if byte == page::HEADER => self.nursery_start(segment),
                 None if byte == page::NURSERY => self.header_grains(segment).saturating_sub(grain),
-                None => first.span(&self.geometry) * PAGE_GRAINS,
+                // (For `check`, that may be anything.)
+                None => first.span(&self.geometry).saturating_mul(PAGE_GRAINS),
             };
             let run = Run {
                 segment,

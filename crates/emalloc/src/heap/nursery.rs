@@ -47,9 +47,9 @@ impl Nursery {
 }
 
 impl State {
-    /// Grains up to the first run of pages of a segment.
+    /// Grains up to the first run of pages of a segment. For `check`, the number may be anything.
     pub fn header_grains(&self, segment: Segment) -> usize {
-        segment.header().header_pages.get() as usize * PAGE_GRAINS
+        (segment.header().header_pages.get() as usize).saturating_mul(PAGE_GRAINS)
     }
 
     /// Where the header of a segment ends and the nursery, if there is one in it, begins; in grains.

@@ -33,7 +33,11 @@ impl BuiltIn {
 /// What heaps have that name no storage: `malloc`, with one store of warm segments for the whole process.
 pub type DefaultStorage = &'static Cached<Regions<Malloc>>;
 
-static DEFAULT: Cached<Regions<Malloc>> = Cached::new(Regions::new(MALLOC)).named("malloc");
+static DEFAULT: Cached<Regions<Malloc>> = {
+    let mut storage = Cached::new(Regions::new(MALLOC));
+    storage.name = "malloc";
+    storage
+};
 
 /// Whether all heaps with the default storage share one.
 pub(super) const DEFAULT_IS_SHARED: bool = true;

@@ -4,7 +4,6 @@
 use super::arrivals::Arrivals;
 use super::free_runs::{FreeRuns, Run};
 use super::try_cell::{FEW, MANY, TryCell};
-use core::ptr;
 
 /// The runs.
 #[derive(Debug)]
@@ -40,7 +39,7 @@ impl SharedRuns {
     /// Takes `size` bytes aligned to `align`; null if there are none, or others were inside all the time.
     pub(super) fn take(&self, size: usize, align: usize) -> *mut u8 {
         self.with_runs(MANY, |runs| runs.take(size, align))
-            .unwrap_or(ptr::null_mut())
+            .unwrap_or_default()
     }
 
     /// Takes exactly the `size` bytes at `start`. `false`: nothing has changed.

@@ -45,7 +45,8 @@ use kept::{Kept, Piece};
 #[derive(Debug)]
 pub struct Cached<S: Storage> {
     inner: S,
-    name: &'static str,
+    /// What it answers as its [`name`](Storage::name).
+    pub(super) name: &'static str,
     limit: usize,
     interval: u64,
     per_request: bool,
@@ -113,12 +114,6 @@ impl<S: Storage> Cached<S> {
     /// leaves what it needed.
     pub const fn per_request(mut self) -> Self {
         self.per_request = true;
-        self
-    }
-
-    /// Answers this as its [`name`](Storage::name) instead of `cached`.
-    pub(super) const fn named(mut self, name: &'static str) -> Self {
-        self.name = name;
         self
     }
 
