@@ -166,6 +166,10 @@ fn what_is_freed_is_discarded() {
     // SAFETY: inside the grant.
     assert!(unsafe { storage.discard(second.start, UNIT) });
     assert_eq!(inner.counts().discarded, 3);
+    free(&storage, again, 8 * UNIT);
+    free(&storage, second, UNIT);
+    drop(storage);
+    assert_eq!(inner.counts().live_grants, 0);
 }
 
 #[test]
