@@ -148,3 +148,27 @@ fn cost_of_huge_blocks_at_regular_distances() {
     };
     assert_flat(5.0, &few, &many, look_up);
 }
+
+#[test]
+fn cost_of_huge_blocks_in_a_heap_of_nothing_else() {
+    // With no reserve in it, the first segment is empty all the time.
+    let of = |count: usize| {
+        let heap = Heap::builder()
+            .segment_size(64 << 10)
+            .reserve(0)
+            .build()
+            .unwrap();
+        for _ in 0..count {
+            heap.allocate(64 << 10);
+        }
+        heap
+    };
+    let (few, many) = (of(40), of(4000));
+    assert_flat(2.0, &few, &many, |heap| {
+        for _ in 0..200 {
+            let block = heap.allocate(64 << 10);
+            // SAFETY: just allocated.
+            unsafe { heap.free(block) };
+        }
+    });
+}

@@ -102,7 +102,9 @@ impl State {
     /// Gives empty segments back that would make what is held, with `more` bytes, more than blocks have needed at any
     /// time lately: what is kept adds nothing to the peak.
     fn make_room(&self, more: usize) {
-        if self.empty_segments.get() > 0 {
+        // The first segment never goes: a heap with none but that to give must not look through all.
+        let first = self.is_whole(self.first, self.first.header().free_pages.get() as usize);
+        if self.empty_segments.get() > usize::from(first) {
             let needed = self.used() + more;
             let most = needed.max(self.need.get()).max(self.keep.get());
             self.release_empty_segments(most - more);

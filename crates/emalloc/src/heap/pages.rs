@@ -198,7 +198,7 @@ impl State {
     }
 
     /// Whether a free run of `pages` pages is all there is in `segment`.
-    fn is_whole(&self, segment: Segment, pages: usize) -> bool {
+    pub fn is_whole(&self, segment: Segment, pages: usize) -> bool {
         pages + segment.header().header_pages.get() as usize == self.geometry.pages
     }
 
