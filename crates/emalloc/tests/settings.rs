@@ -42,7 +42,7 @@ fn counted() -> &'static Counting<Malloc> {
     let entry = &registry::Entry {
         name: "settings-counted",
         about: "malloc, counted",
-        open: || Ok(registry::AnyStorage::Own(&COUNTED)),
+        open: &|| Ok(registry::AnyStorage::Own(&COUNTED)),
     };
     REGISTERED.call_once(|| registry::register(entry).unwrap());
     &COUNTED

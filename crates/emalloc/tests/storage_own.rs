@@ -1,6 +1,7 @@
 //! A program's own storages join the registry. Alone in its file, for what is registered stays.
 
-use emalloc::storage::registry::{self, AnyStorage, Entry, RegisterError};
+use emalloc::heap::Heap;
+use emalloc::storage::registry::{self, AnyStorage, Entry, Opened, RegisterError};
 use emalloc::storage::{Counting, MALLOC, Malloc, Storage, StorageError};
 use std::sync::Mutex;
 
@@ -9,13 +10,13 @@ static COUNTED: Counting<Malloc> = Counting::new(MALLOC);
 static COUNTED_ENTRY: Entry = Entry {
     name: "counted",
     about: "the system's allocator, counted",
-    open: || Ok(AnyStorage::Own(&COUNTED)),
+    open: &|| Ok(AnyStorage::Own(&COUNTED)),
 };
 
 static BROKEN_ENTRY: Entry = Entry {
     name: "cannot",
     about: "never to be had",
-    open: || Err(StorageError::System(24)),
+    open: &|| Err(StorageError::System(24)),
 };
 
 #[test]
@@ -95,4 +96,31 @@ fn own_storages_join_once_and_until_the_table_is_full() {
         registry::entries().count(),
         built_in + registry::OWN_STORAGES
     );
+}
+
+#[test]
+fn an_opened_storage_ends_with_its_user() {
+    use std::ptr::NonNull;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    static ENDED: AtomicUsize = AtomicUsize::new(0);
+    let open = || {
+        let target: Box<dyn Storage> = Box::new(MALLOC);
+        // SAFETY: a `Box` of a valid storage, given up here, and made a box again once.
+        unsafe {
+            Opened::new(NonNull::from(Box::leak(target)), |target| {
+                ENDED.fetch_add(1, Ordering::Relaxed);
+                drop(Box::from_raw(target.as_ptr()));
+            })
+        }
+    };
+    let heap = Heap::builder()
+        .storage(AnyStorage::Opened(open()))
+        .build()
+        .unwrap();
+    assert_eq!(heap.storage_name(), "malloc");
+    heap.allocate(100);
+    assert_eq!(ENDED.load(Ordering::Relaxed), 0);
+    drop(heap);
+    assert_eq!(ENDED.load(Ordering::Relaxed), 1);
 }

@@ -59,6 +59,14 @@ pub trait Handler: Send {
     }
 }
 
+/// The heap's handler.
+impl Heap {
+    /// The handler this heap was made with. It lies in the heap's first segment and does not move.
+    pub fn handler(&self) -> &dyn Handler {
+        self.state().handler()
+    }
+}
+
 /// The handler of a heap that was given none: all defaults.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DefaultHandler;

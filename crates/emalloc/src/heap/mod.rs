@@ -24,6 +24,7 @@ mod link;
 mod nursery;
 mod pages;
 mod place;
+mod raw;
 mod reset;
 mod resize;
 mod runs;

@@ -36,5 +36,5 @@ pub(super) fn default_storage() -> Result<DefaultStorage, StorageError> {
 pub(super) static BUILT_IN: [Entry; 1] = [Entry {
     name: "malloc",
     about: "the system's allocator (none here)",
-    open: || Ok(AnyStorage::BuiltIn(BuiltIn::Malloc(MALLOC))),
+    open: &|| Ok(AnyStorage::BuiltIn(BuiltIn::Malloc(MALLOC))),
 }];

@@ -54,16 +54,16 @@ pub(super) static BUILT_IN: [Entry; 3] = [
     Entry {
         name: "malloc",
         about: "the C library's allocator",
-        open: || Ok(AnyStorage::BuiltIn(BuiltIn::Malloc(MALLOC))),
+        open: &|| Ok(AnyStorage::BuiltIn(BuiltIn::Malloc(MALLOC))),
     },
     Entry {
         name: "mmap_anon",
         about: "private anonymous mappings",
-        open: || Ok(AnyStorage::BuiltIn(BuiltIn::MmapAnon(MMAP_ANON))),
+        open: &|| Ok(AnyStorage::BuiltIn(BuiltIn::MmapAnon(MMAP_ANON))),
     },
     Entry {
         name: "mmap_zero",
         about: "private mappings of /dev/zero",
-        open: || Ok(AnyStorage::BuiltIn(BuiltIn::MmapZero(MmapZero::new()?))),
+        open: &|| Ok(AnyStorage::BuiltIn(BuiltIn::MmapZero(MmapZero::new()?))),
     },
 ];

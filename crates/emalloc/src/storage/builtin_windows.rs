@@ -40,11 +40,11 @@ pub(super) static BUILT_IN: [Entry; 2] = [
     Entry {
         name: "win32",
         about: "a private heap of the system",
-        open: || Ok(AnyStorage::BuiltIn(BuiltIn::Win32(Win32::new()?))),
+        open: &|| Ok(AnyStorage::BuiltIn(BuiltIn::Win32(Win32::new()?))),
     },
     Entry {
         name: "malloc",
         about: "the process's heap",
-        open: || Ok(AnyStorage::BuiltIn(BuiltIn::Malloc(MALLOC))),
+        open: &|| Ok(AnyStorage::BuiltIn(BuiltIn::Malloc(MALLOC))),
     },
 ];

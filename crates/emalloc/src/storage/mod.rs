@@ -17,6 +17,7 @@ mod free_runs;
 mod malloc;
 #[cfg(unix)]
 mod mmap;
+mod opened;
 mod regions;
 pub mod registry;
 #[cfg(feature = "std")]

@@ -2,6 +2,7 @@
 //! at run time. Owns the error texts for wrong names, which are the original's.
 
 pub use super::builtin::{BuiltIn, DefaultStorage};
+pub use super::opened::Opened;
 
 use super::builtin::{self, BUILT_IN};
 use super::forward::forward_storage;
@@ -14,14 +15,23 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 pub const OWN_STORAGES: usize = 16;
 
 /// A storage that can be had by its name.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Entry {
     /// The name: exactly this, upper and lower case matter.
     pub name: &'static str,
     /// What it is, in a few words.
     pub about: &'static str,
     /// Sets one up (the original's `init`).
-    pub open: fn() -> Result<AnyStorage, StorageError>,
+    pub open: &'static (dyn Fn() -> Result<AnyStorage, StorageError> + Sync),
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("name", &self.name)
+            .field("about", &self.about)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A storage out of the registry. Dropping it is the original's `dtor`.
@@ -31,6 +41,8 @@ pub enum AnyStorage {
     BuiltIn(BuiltIn),
     /// A program's own, see [`register`].
     Own(&'static (dyn Storage + Sync)),
+    /// A program's own that was set up for this one user and ends with it.
+    Opened(Opened),
 }
 
 impl fmt::Debug for dyn Storage + Sync {
@@ -44,6 +56,7 @@ impl AnyStorage {
         match self {
             Self::BuiltIn(storage) => storage.target(),
             Self::Own(storage) => *storage,
+            Self::Opened(storage) => storage.target(),
         }
     }
 }
@@ -218,7 +231,7 @@ pub fn open(name: &str) -> Result<AnyStorage, OpenError<'_>> {
 /// registry::register(&registry::Entry {
 ///     name: "counted",
 ///     about: "anonymous mappings, counted",
-///     open: || Ok(registry::AnyStorage::Own(&COUNTED)),
+///     open: &|| Ok(registry::AnyStorage::Own(&COUNTED)),
 /// })?;
 /// assert_eq!(registry::open("counted").unwrap().name(), "counting");
 /// # }

@@ -26,7 +26,7 @@ fn counted() -> &'static Counting<Malloc> {
     let entry = &registry::Entry {
         name: "counted",
         about: "malloc, counted",
-        open: || Ok(registry::AnyStorage::Own(&COUNTED)),
+        open: &|| Ok(registry::AnyStorage::Own(&COUNTED)),
     };
     REGISTERED.call_once(|| registry::register(entry).unwrap());
     &COUNTED
