@@ -105,7 +105,7 @@ fn an_opened_storage_ends_with_its_user() {
 
     static ENDED: AtomicUsize = AtomicUsize::new(0);
     let open = || {
-        let target: Box<dyn Storage> = Box::new(MALLOC);
+        let target: Box<dyn Storage + Sync> = Box::new(MALLOC);
         // SAFETY: a `Box` of a valid storage, given up here, and made a box again once.
         unsafe {
             Opened::new(NonNull::from(Box::leak(target)), |target| {

@@ -8,12 +8,15 @@ use super::Storage;
 
 /// A storage set up for one user: used through its address, and closed when this is dropped.
 pub struct Opened {
-    target: NonNull<dyn Storage>,
-    close: unsafe fn(NonNull<dyn Storage>),
+    target: NonNull<dyn Storage + Sync>,
+    close: unsafe fn(NonNull<dyn Storage + Sync>),
 }
 
-// SAFETY: a storage is `Send`, and whoever made this gave it up.
+// SAFETY: such a storage is `Send`, and whoever made this gave it up.
 unsafe impl Send for Opened {}
+
+// SAFETY: all that can be had by a reference to this is a reference to a storage that is `Sync`.
+unsafe impl Sync for Opened {}
 
 impl Opened {
     /// `target`, on which `close` is called at the end.
@@ -21,8 +24,8 @@ impl Opened {
     /// # Safety
     /// `target` stays where it is and is used by nobody else until `close` is called with it; that may be on any thread.
     pub unsafe fn new(
-        target: NonNull<dyn Storage>,
-        close: unsafe fn(NonNull<dyn Storage>),
+        target: NonNull<dyn Storage + Sync>,
+        close: unsafe fn(NonNull<dyn Storage + Sync>),
     ) -> Self {
         Self { target, close }
     }
