@@ -11,16 +11,15 @@ mod bytes;
 
 use std::alloc::Layout;
 use std::fmt::Debug;
-use std::panic::Location;
 
-use emalloc::heap::{Fault, Handler, Heap, Limit};
+use emalloc::heap::{Fault, Handler, Heap, Limit, Site};
 use proptest::prelude::*;
 
 /// Fails the test if the heap is given a wrong pointer or a wrong size.
 struct Strict;
 
 impl Handler for Strict {
-    fn fault(&self, _: &Heap, fault: &Fault, at: &Location<'_>) {
+    fn fault(&self, _: &Heap, fault: &Fault, at: Site<'_>) {
         panic!("{fault} at {at}")
     }
 }

@@ -7,7 +7,7 @@ mod pointers;
 use std::alloc::Layout;
 use std::ptr::{self, NonNull};
 
-use emalloc::heap::{Fault, FaultKind, Handler, Heap, Item, PageUse};
+use emalloc::heap::{Fault, FaultKind, Handler, Heap, Item, PageUse, Site};
 use emalloc::layout::PAGE;
 use emalloc::storage::Malloc;
 use pointers::{
@@ -262,7 +262,7 @@ fn a_size_it_does_not_have() {
 struct Quiet;
 
 impl Handler for Quiet {
-    fn fault(&self, _heap: &Heap, _fault: &Fault, _at: &std::panic::Location<'_>) {}
+    fn fault(&self, _heap: &Heap, _fault: &Fault, _at: Site<'_>) {}
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::alloc::Layout;
 use std::ffi::CStr;
 use std::ptr::{NonNull, null_mut};
 
-use emalloc::heap::{Heap, Limit};
+use emalloc::heap::{Heap, Limit, Relayed, Site};
 use emalloc::{
     ecalloc, efree, emalloc, erealloc, estrdup, estrndup, mem_block_size, safe_emalloc,
     safe_erealloc, scope,
@@ -141,4 +141,43 @@ fn a_container_with_a_wrong_pointer() {
         is_here(told(|| here.grow(block, layout, larger)), line);
         is_here(told(|| here.shrink(block, larger, layout)), line);
     }
+}
+
+#[test]
+fn a_place_that_another_language_names() {
+    let heap = heap();
+    // SAFETY: C strings that stay; the second is not UTF-8.
+    let (at, origin) = unsafe {
+        (
+            Site::from_c(c"helper.c".as_ptr(), 12),
+            Site::from_c(c"caf\xe9.c".as_ptr(), 34),
+        )
+    };
+    let relayed = Relayed { at, origin };
+    let named = |told: Told| (told.file, told.line);
+    let expected = (String::from("helper.c"), 12);
+    for at in [at, Site::from(&relayed)] {
+        assert_eq!(named(told(|| heap.allocate_at(2 * LIMIT, at))), expected);
+        let block = heap.allocate_at(10, at);
+        // SAFETY: a refused resize leaves a block alone; in checked mode any pointer may be given.
+        unsafe {
+            assert_eq!(
+                named(told(|| heap.resize_at(block, 2 * LIMIT, at))),
+                expected
+            );
+            heap.free_at(block, at);
+            assert_eq!(named(told(|| heap.free_at(block, at))), expected);
+        }
+    }
+    let site = Site::from(&relayed);
+    assert_eq!(site.origin(), Some(origin));
+    assert!(site.is_same_line(&at) && site != at);
+    assert_eq!(origin.file_bytes(), b"caf\xe9.c");
+    assert_eq!(
+        (origin.file(), origin.to_string().as_str()),
+        ("caf", "caf\u{fffd}.c:34")
+    );
+    // SAFETY: null is nobody's file.
+    let unknown = unsafe { Site::from_c(std::ptr::null(), 0) };
+    assert_eq!((unknown.file(), unknown.line()), ("", 0));
 }

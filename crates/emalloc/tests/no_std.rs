@@ -3,10 +3,9 @@
 #![no_std]
 
 use core::mem::MaybeUninit;
-use core::panic::Location;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use emalloc::heap::{AllocError, Handler, Heap, HeapError, Limit, Recovery, SoftLimitEvent};
+use emalloc::heap::{AllocError, Handler, Heap, HeapError, Limit, Recovery, Site, SoftLimitEvent};
 use emalloc::interface::parse_size;
 use emalloc::storage::{Budget, Fixed, StorageError};
 
@@ -72,7 +71,7 @@ fn values_boxes_limits_and_handlers() {
         fn soft_limit(&self, _: &Heap, event: &SoftLimitEvent) {
             WARNED.fetch_add(event.limit, Ordering::Relaxed);
         }
-        fn out_of_memory(&self, heap: &Heap, error: &AllocError, at: &Location<'_>) -> Recovery {
+        fn out_of_memory(&self, heap: &Heap, error: &AllocError, at: Site<'_>) -> Recovery {
             assert!(matches!(error, AllocError::Limit { .. }) && at.file() == file!());
             ASKED.fetch_add(1, Ordering::Relaxed);
             heap.set_limit(Limit::Unlimited).unwrap();

@@ -1,10 +1,10 @@
 //! What a heap's handler can do about a refusal: free, raise the limit, unwind, or use the reserve.
 
-use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex};
 
-use emalloc::heap::{AllocError, Handler, Heap, HeapError, Item, Limit, PageUse, Recovery};
+use emalloc::heap::{AllocError, Handler, Heap, HeapError, Item, Limit, PageUse, Recovery, Site};
 use emalloc::layout::PAGE;
 use emalloc::storage::Malloc;
 
@@ -19,7 +19,7 @@ struct Recovering {
 }
 
 impl Handler for Recovering {
-    fn out_of_memory(&self, heap: &Heap, error: &AllocError, at: &Location<'_>) -> Recovery {
+    fn out_of_memory(&self, heap: &Heap, error: &AllocError, at: Site<'_>) -> Recovery {
         assert_eq!(at.file(), file!());
         self.told.lock().unwrap().push((*error, at.line()));
         // Not held while it unwinds.

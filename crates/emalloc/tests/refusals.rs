@@ -11,7 +11,7 @@ use std::ptr::null_mut;
 use std::sync::Arc;
 
 use bytes::{fill, holds, is_zero};
-use emalloc::heap::{AllocError, Handler, Heap, Limit, Recovery};
+use emalloc::heap::{AllocError, Handler, Heap, Limit, Recovery, Site};
 use emalloc::storage::{Failing, MALLOC, StorageError};
 use emalloc::{
     ecalloc, efree, emalloc, erealloc, erealloc_recoverable, mem_block_size, safe_emalloc,
@@ -221,12 +221,7 @@ fn a_refusal_names_the_limit_or_the_storage() {
 fn a_handler_that_makes_room_lets_the_call_go_on() {
     struct Raise;
     impl Handler for Raise {
-        fn out_of_memory(
-            &self,
-            heap: &Heap,
-            error: &AllocError,
-            _: &std::panic::Location<'_>,
-        ) -> Recovery {
+        fn out_of_memory(&self, heap: &Heap, error: &AllocError, _: Site<'_>) -> Recovery {
             let AllocError::Limit { limit, .. } = *error else {
                 panic!("{error}")
             };

@@ -3,11 +3,10 @@
 #![cfg(feature = "std")]
 
 use std::error::Error;
-use std::panic::Location;
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use emalloc::heap::{AllocError, Handler, Heap, HeapError, Limit, Recovery, SoftLimitEvent};
+use emalloc::heap::{AllocError, Handler, Heap, HeapError, Limit, Recovery, Site, SoftLimitEvent};
 use emalloc::interface::{Settings, SettingsError};
 use emalloc::storage::{Counting, MALLOC, Malloc, registry};
 
@@ -364,7 +363,7 @@ fn a_program_adds_its_handler_to_what_the_environment_says() {
         fn soft_limit(&self, _: &Heap, event: &SoftLimitEvent) {
             HEARD.fetch_add(event.limit, Ordering::Relaxed);
         }
-        fn out_of_memory(&self, _: &Heap, error: &AllocError, _: &Location<'_>) -> Recovery {
+        fn out_of_memory(&self, _: &Heap, error: &AllocError, _: Site<'_>) -> Recovery {
             panic!("{error}")
         }
     }

@@ -2,11 +2,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use emalloc::heap::{AllocError, Fault, Handler, Heap, Limit};
+use emalloc::heap::{AllocError, Fault, Handler, Heap, Limit, Site};
 use proptest::prelude::*;
 
 fn checked() -> Heap {
@@ -109,7 +109,7 @@ fn a_destructor_that_unwinds_still_frees_the_block() {
 fn a_handler_that_unwinds_does_not_drop_a_value_twice() {
     struct Unwinds;
     impl Handler for Unwinds {
-        fn fault(&self, _: &Heap, fault: &Fault, _: &Location<'_>) {
+        fn fault(&self, _: &Heap, fault: &Fault, _: Site<'_>) {
             resume_unwind(Box::new(*fault));
         }
     }

@@ -3,11 +3,11 @@
 //! are here too: `try_` ones answer an error, plain ones ask the handler.
 
 use core::alloc::Layout;
-use core::panic::Location;
 use core::ptr::{self, NonNull};
 
 use super::error::AllocError;
 use super::handler::{Recovery, fatal};
+use super::site::Site;
 use super::state::State;
 use super::{Heap, Limit};
 use crate::layout::{MIN_ALIGN, PAGE, round_up};
@@ -20,9 +20,15 @@ impl State {
     /// A block of at least `size` bytes, aligned to 8, or to 16 and more if `size` is a multiple of that.
     /// Null if it is refused; `refusal` says why.
     #[inline(always)]
-    pub fn allocate(&self, size: usize) -> *mut u8 {
+    pub fn allocate(&self, size: usize, at: Site<'_>) -> *mut u8 {
+        self.allocate_or(size, || self.allocate_slow(size, MIN_ALIGN, at))
+    }
+
+    /// A block of at least `size` bytes if one is at hand, else what `slow` answers.
+    #[inline(always)]
+    fn allocate_or(&self, size: usize, slow: impl FnOnce() -> *mut u8) -> *mut u8 {
         if size > SMALL_MAX {
-            return self.allocate_slow(size);
+            return slow();
         }
         // SAFETY: just tested.
         let slot = unsafe { slot_of(size) };
@@ -30,76 +36,57 @@ impl State {
         let block = unsafe { self.bin(slot.code.into()) }.list.pop();
         // So it is in checked mode and during a walk, too.
         if block.is_null() {
-            return self.allocate_slow(size);
+            return slow();
         }
         self.add_usage(slot.size.into());
         block
     }
 
-    #[cold]
-    #[inline(never)]
-    fn allocate_slow(&self, size: usize) -> *mut u8 {
-        if self.walking.get() {
-            return self.refuse(AllocError::Walking);
-        }
-        if let Some(class) = class_of(size) {
-            return self.allocate_small(class, size);
-        }
-        if size > MOST {
-            return self.refuse(AllocError::Overflow {
-                count: 1,
-                size,
-                offset: 0,
-            });
-        }
-        let pages = size.div_ceil(PAGE);
-        if pages <= self.geometry.longest_run() {
-            self.allocate_large(pages, PAGE, size)
-        } else {
-            self.allocate_huge(size, PAGE, false).0
-        }
-    }
-
     /// A block of at least `size` bytes, aligned to `align`, a power of two.
     #[inline]
-    pub fn allocate_aligned(&self, size: usize, align: usize) -> *mut u8 {
+    pub fn allocate_aligned(&self, size: usize, align: usize, at: Site<'_>) -> *mut u8 {
         if align <= MIN_ALIGN {
-            return self.allocate(size);
+            return self.allocate(size, at);
         }
-        if align <= PAGE {
-            // A size that is a multiple of the alignment gets a block that is (see `size_class`);
-            // runs of pages are aligned to a page anyway.
-            return match round_up(size.max(1), align) {
-                Some(rounded) => {
-                    let block = self.allocate(rounded);
-                    if block.is_null() {
-                        self.correct_refusal(size);
-                    }
-                    block
-                }
-                None => self.refuse(AllocError::Overflow {
-                    count: 1,
-                    size,
-                    offset: align,
-                }),
-            };
+        let slow = || self.allocate_slow(size, align, at);
+        // A size that is a multiple of the alignment gets a block that is (see `size_class`).
+        match round_up(size.max(1), align) {
+            Some(rounded) if align <= PAGE => self.allocate_or(rounded, slow),
+            _ => slow(),
         }
-        self.allocate_aligned_slow(size, align)
     }
 
+    /// What no block was at hand for, of a call at `at`.
     #[cold]
-    fn allocate_aligned_slow(&self, size: usize, align: usize) -> *mut u8 {
+    #[inline(never)]
+    fn allocate_slow(&self, size: usize, align: usize, _at: Site<'_>) -> *mut u8 {
+        self.allocate_unseen(size, align)
+    }
+
+    /// A block of at least `size` bytes, aligned to `align`, in all cases. Null after `refuse`.
+    pub fn allocate_unseen(&self, size: usize, align: usize) -> *mut u8 {
         if self.walking.get() {
             return self.refuse(AllocError::Walking);
         }
-        if size > MOST {
+        let offset = if align <= MIN_ALIGN { 0 } else { align };
+        let rounded = match offset {
+            0 => Some(size),
+            _ => round_up(size.max(1), align.min(PAGE)),
+        };
+        let Some(rounded) = rounded.filter(|&size| size <= MOST) else {
+            let count = 1;
             return self.refuse(AllocError::Overflow {
-                count: 1,
+                count,
                 size,
-                offset: align,
+                offset,
             });
+        };
+        let class = class_of(rounded).filter(|_| align <= PAGE);
+        if let Some(class) = class {
+            return self.allocate_small(class, size);
         }
-        let pages = size.max(1).div_ceil(PAGE);
+        // Runs of pages are aligned to a page anyway.
+        let (pages, align) = (rounded.div_ceil(PAGE), align.max(PAGE));
         if self.geometry.fits(pages, align) {
             self.allocate_large(pages, align, size)
         } else {
@@ -108,7 +95,7 @@ impl State {
     }
 
     /// As [`allocate_aligned`](Self::allocate_aligned), with the first `size` bytes zero.
-    pub fn allocate_zeroed(&self, size: usize, align: usize) -> *mut u8 {
+    pub fn allocate_zeroed(&self, size: usize, align: usize, at: Site<'_>) -> *mut u8 {
         let pages = size.div_ceil(PAGE);
         if align <= PAGE
             && size <= MOST
@@ -118,19 +105,7 @@ impl State {
             let (block, zeroed) = self.allocate_huge(size, PAGE, false);
             return if zeroed { block } else { zero(block, size) };
         }
-        zero(self.allocate_aligned(size, align), size)
-    }
-
-    /// Makes the last refusal name what the caller asked for, not what that was rounded to.
-    #[cold]
-    fn correct_refusal(&self, size: usize) {
-        let mut refusal = self.refusal.take();
-        if let Some(AllocError::Limit { requested, .. } | AllocError::Storage { requested, .. }) =
-            &mut refusal
-        {
-            *requested = size;
-        }
-        self.refusal.set(refusal);
+        zero(self.allocate_aligned(size, align, at), size)
     }
 
     /// Why the last request was refused.
@@ -146,7 +121,7 @@ impl State {
 
     /// Asks the handler what to do about a refusal of a call at `at`, until `again` succeeds.
     #[cold]
-    pub fn recover(&self, at: &Location<'_>, again: impl Fn(&Self) -> *mut u8) -> NonNull<u8> {
+    pub fn recover(&self, at: Site<'_>, again: impl Fn(&Self) -> *mut u8) -> NonNull<u8> {
         loop {
             let error = self.take_refusal();
             self.open_reserve();
@@ -191,9 +166,9 @@ impl Heap {
     /// # Ok::<(), emalloc::heap::HeapError>(())
     /// ```
     #[inline]
+    #[track_caller]
     pub fn try_allocate(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
-        let state = self.state();
-        NonNull::new(state.allocate(size)).ok_or_else(|| state.take_refusal())
+        self.try_allocate_at(size, Site::here())
     }
 
     /// Allocates for `layout`: any size, any alignment.
@@ -210,10 +185,9 @@ impl Heap {
     /// # Ok::<(), emalloc::heap::HeapError>(())
     /// ```
     #[inline]
+    #[track_caller]
     pub fn try_allocate_layout(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
-        let state = self.state();
-        NonNull::new(state.allocate_aligned(layout.size(), layout.align()))
-            .ok_or_else(|| state.take_refusal())
+        self.try_allocate_layout_at(layout, Site::here())
     }
 
     /// As [`try_allocate_layout`](Self::try_allocate_layout), with every byte zero. (`ecalloc`)
@@ -221,10 +195,9 @@ impl Heap {
     /// # Errors
     /// As [`try_allocate`](Self::try_allocate).
     #[inline]
+    #[track_caller]
     pub fn try_allocate_zeroed(&self, layout: Layout) -> Result<NonNull<u8>, AllocError> {
-        let state = self.state();
-        NonNull::new(state.allocate_zeroed(layout.size(), layout.align()))
-            .ok_or_else(|| state.take_refusal())
+        self.try_allocate_zeroed_at(layout, Site::here())
     }
 
     /// As [`try_allocate`](Self::try_allocate), but a refusal goes to the heap's
@@ -232,30 +205,34 @@ impl Heap {
     #[inline]
     #[track_caller]
     pub fn allocate(&self, size: usize) -> NonNull<u8> {
-        self.or_recover(|state| state.allocate(size))
+        self.allocate_at(size, Site::here())
     }
 
     /// As [`try_allocate_layout`](Self::try_allocate_layout), but a refusal goes to the heap's handler.
     #[inline]
     #[track_caller]
     pub fn allocate_layout(&self, layout: Layout) -> NonNull<u8> {
-        self.or_recover(|state| state.allocate_aligned(layout.size(), layout.align()))
+        self.allocate_layout_at(layout, Site::here())
     }
 
     /// As [`try_allocate_zeroed`](Self::try_allocate_zeroed), but a refusal goes to the heap's handler.
     #[inline]
     #[track_caller]
     pub fn allocate_zeroed(&self, layout: Layout) -> NonNull<u8> {
-        self.or_recover(|state| state.allocate_zeroed(layout.size(), layout.align()))
+        self.allocate_zeroed_at(layout, Site::here())
     }
 
+    /// What `request` answers; a refusal of it, of a call at `at`, goes to the handler.
     #[inline(always)]
-    #[track_caller]
-    fn or_recover(&self, request: impl Fn(&State) -> *mut u8) -> NonNull<u8> {
+    pub(super) fn or_recover(
+        &self,
+        at: Site<'_>,
+        request: impl Fn(&State) -> *mut u8,
+    ) -> NonNull<u8> {
         let state = self.state();
         match NonNull::new(request(state)) {
             Some(block) => block,
-            None => state.recover(Location::caller(), request),
+            None => state.recover(at, request),
         }
     }
 
@@ -264,10 +241,7 @@ impl Heap {
     #[cold]
     #[track_caller]
     pub fn report_refusal(&self, error: &AllocError) -> ! {
-        let (state, at) = (self.state(), Location::caller());
-        state.open_reserve();
-        state.handler().out_of_memory(self, error, at);
-        fatal(error, at)
+        self.report_refusal_at(error, Site::here())
     }
 
     /// Whether a request of `size` bytes could be served now: from free pages, or from the storage within the

@@ -1,13 +1,13 @@
 //! Owns the way back into a heap: the fast paths for a small block, and the slow
 //! ones, which find out what a pointer is (`place`) before anything is done to it.
 
-use core::panic::Location;
 use core::ptr::{self, NonNull};
 
 use super::Heap;
 use super::fault::{Fault, FaultKind};
 use super::place::{Place, freed_twice};
 use super::segment::{Page, Segment, page};
+use super::site::Site;
 use super::state::{List, State};
 use crate::layout::{MIN_ALIGN, PAGE, round_up};
 use crate::size_class::{CODES, SMALL_MAX, class_of, size_of_class, slot_of};
@@ -100,12 +100,12 @@ impl State {
     /// Frees what `free_fast` did not, and tells the handler if something is wrong with it.
     #[cold]
     #[inline(never)]
-    fn free_or_report(&self, block: NonNull<u8>, at: &Location<'_>) {
+    pub fn free_or_report(&self, block: NonNull<u8>, at: Site<'_>) {
         // SAFETY: only called for what `free_fast` was called for.
         if let Some((run, pages)) = unsafe { self.large_at(block) } {
             return self.free_large(run, pages);
         }
-        if let Err(fault) = self.free_slow(block) {
+        if let Err(fault) = self.free_slow(block, at) {
             self.report(&fault, at);
         }
     }
@@ -113,34 +113,44 @@ impl State {
     /// Frees what `free_sized_fast` did not, and tells the handler if something is wrong with it.
     #[cold]
     #[inline(never)]
-    fn free_sized_or_report(
+    pub fn free_sized_or_report(
         &self,
         block: NonNull<u8>,
         (size, align): (usize, usize),
-        at: &Location<'_>,
+        at: Site<'_>,
     ) {
-        if let Err(fault) = self.free_sized_slow(block, size, align) {
+        if let Err(fault) = self.free_sized_slow(block, (size, align), at) {
             self.report(&fault, at);
         }
     }
 
     /// Tells the handler of a wrong pointer that was given at `at`.
     #[cold]
-    pub fn report(&self, fault: &Fault, at: &Location<'_>) {
+    pub fn report(&self, fault: &Fault, at: Site<'_>) {
         self.as_heap(|heap| self.handler().fault(heap, fault, at));
     }
 
     /// Frees the block at `block`, in all cases.
     #[cold]
     #[inline(never)]
-    pub fn free_slow(&self, block: NonNull<u8>) -> Result<(), Fault> {
+    pub fn free_slow(&self, block: NonNull<u8>, _at: Site<'_>) -> Result<(), Fault> {
+        self.free_unseen(block)
+    }
+
+    /// Frees the block at `block`, whatever mode the heap is in.
+    pub fn free_unseen(&self, block: NonNull<u8>) -> Result<(), Fault> {
         let place = self.locate(block)?;
         self.free_place(block, place)
     }
 
     #[cold]
     #[inline(never)]
-    fn free_sized_slow(&self, block: NonNull<u8>, size: usize, align: usize) -> Result<(), Fault> {
+    pub fn free_sized_slow(
+        &self,
+        block: NonNull<u8>,
+        (size, align): (usize, usize),
+        _at: Site<'_>,
+    ) -> Result<(), Fault> {
         let place = self.locate(block)?;
         let block_size = self.size_of_place(place);
         // What this size would have been given: a block of exactly that class, or whole pages.
@@ -202,11 +212,8 @@ impl Heap {
     #[inline]
     #[track_caller]
     pub unsafe fn free(&self, block: NonNull<u8>) {
-        let state = self.state();
         // SAFETY: the same promise.
-        if !unsafe { state.free_fast(block) } {
-            state.free_or_report(block, Location::caller());
-        }
+        unsafe { self.free_at(block, Site::here()) };
     }
 
     /// As [`free`](Self::free), but answers what was wrong instead of telling the handler.
@@ -230,13 +237,10 @@ impl Heap {
     /// # Ok::<(), emalloc::heap::HeapError>(())
     /// ```
     #[inline]
+    #[track_caller]
     pub unsafe fn try_free(&self, block: NonNull<u8>) -> Result<(), Fault> {
-        let state = self.state();
         // SAFETY: the same promise.
-        match unsafe { state.free_fast(block) } {
-            true => Ok(()),
-            false => state.free_slow(block),
-        }
+        unsafe { self.try_free_at(block, Site::here()) }
     }
 
     /// Frees a block whose size the caller knows: the fastest way. (`efree_size`)
@@ -248,11 +252,8 @@ impl Heap {
     #[inline]
     #[track_caller]
     pub unsafe fn free_sized(&self, block: NonNull<u8>, layout: core::alloc::Layout) {
-        let (state, size, align) = (self.state(), layout.size(), layout.align());
         // SAFETY: the same promise.
-        if !unsafe { state.free_sized_fast(block, size, align) } {
-            state.free_sized_or_report(block, (size, align), Location::caller());
-        }
+        unsafe { self.free_sized_at(block, layout, Site::here()) };
     }
 
     /// As [`free_sized`](Self::free_sized), but answers what was wrong instead of telling the handler.
@@ -263,17 +264,14 @@ impl Heap {
     /// # Safety
     /// As [`free_sized`](Self::free_sized).
     #[inline]
+    #[track_caller]
     pub unsafe fn try_free_sized(
         &self,
         block: NonNull<u8>,
         layout: core::alloc::Layout,
     ) -> Result<(), Fault> {
-        let (state, size, align) = (self.state(), layout.size(), layout.align());
         // SAFETY: the same promise.
-        match unsafe { state.free_sized_fast(block, size, align) } {
-            true => Ok(()),
-            false => state.free_sized_slow(block, size, align),
-        }
+        unsafe { self.try_free_sized_at(block, layout, Site::here()) }
     }
 
     /// Bytes that a block can hold: at least what was asked for. (`zend_mem_block_size`)
@@ -317,12 +315,6 @@ impl Heap {
     #[cold]
     #[track_caller]
     pub(crate) fn report_fault(&self, fault: &Fault) {
-        self.report_fault_at(fault, Location::caller());
-    }
-
-    /// Tells the handler of a wrong pointer that was given at `at`.
-    #[cold]
-    pub(crate) fn report_fault_at(&self, fault: &Fault, at: &Location<'_>) {
-        self.state().report(fault, at);
+        self.report_fault_at(fault, Site::here());
     }
 }

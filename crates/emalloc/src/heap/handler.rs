@@ -3,11 +3,11 @@
 //! forms in `allocate`, `free` and `resize`.
 
 use core::fmt::{self, Write};
-use core::panic::Location;
 
 use super::Heap;
 use super::error::AllocError;
 use super::fault::Fault;
+use super::site::Site;
 use crate::sys;
 
 /// What to do about a request that was refused.
@@ -44,7 +44,7 @@ pub trait Handler: Send {
     /// if this unwinds, it stays open until [`Heap::close_reserve`] or a reset.
     ///
     /// The default writes the original's text to standard error and ends the process with status 255.
-    fn out_of_memory(&self, heap: &Heap, error: &AllocError, at: &Location<'_>) -> Recovery {
+    fn out_of_memory(&self, heap: &Heap, error: &AllocError, at: Site<'_>) -> Recovery {
         let _ = heap;
         fatal(error, at)
     }
@@ -52,7 +52,7 @@ pub trait Handler: Send {
     /// A pointer given back at `at` was wrong. After this returns, the call that brought it does nothing.
     ///
     /// The default writes what was wrong to standard error and aborts the process.
-    fn fault(&self, heap: &Heap, fault: &Fault, at: &Location<'_>) {
+    fn fault(&self, heap: &Heap, fault: &Fault, at: Site<'_>) {
         let _ = heap;
         say(&format_args!("{fault} at {at}"));
         sys::abort()
@@ -77,16 +77,16 @@ impl<H: Handler + Sync + ?Sized> Handler for &'static H {
     fn soft_limit(&self, heap: &Heap, event: &SoftLimitEvent) {
         (**self).soft_limit(heap, event);
     }
-    fn out_of_memory(&self, heap: &Heap, error: &AllocError, at: &Location<'_>) -> Recovery {
+    fn out_of_memory(&self, heap: &Heap, error: &AllocError, at: Site<'_>) -> Recovery {
         (**self).out_of_memory(heap, error, at)
     }
-    fn fault(&self, heap: &Heap, fault: &Fault, at: &Location<'_>) {
+    fn fault(&self, heap: &Heap, fault: &Fault, at: Site<'_>) {
         (**self).fault(heap, fault, at);
     }
 }
 
 /// Writes `error` to standard error as the original writes its fatal errors, and ends the process with status 255.
-pub(crate) fn fatal(error: &dyn fmt::Display, at: &Location<'_>) -> ! {
+pub(crate) fn fatal(error: &dyn fmt::Display, at: Site<'_>) -> ! {
     let (file, line) = (at.file(), at.line());
     say(&format_args!("\nFatal error: {error} at {file}:{line}"));
     sys::exit(255)

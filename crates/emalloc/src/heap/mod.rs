@@ -5,6 +5,7 @@
 
 mod acquire;
 mod allocate;
+mod at;
 mod builder;
 mod check;
 mod check_segments;
@@ -29,6 +30,7 @@ mod reset;
 mod resize;
 mod runs;
 mod segment;
+mod site;
 mod small;
 mod state;
 mod walk;
@@ -47,6 +49,7 @@ pub use handler::{DefaultHandler, Handler, Recovery, SoftLimitEvent};
 #[cfg(feature = "std")]
 pub(crate) use handler::{fatal, say};
 pub use limit::{Limit, Retain};
+pub use site::{Relayed, Site};
 pub use walk::Item;
 
 use state::State;

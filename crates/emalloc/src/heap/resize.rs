@@ -1,13 +1,13 @@
 //! Owns resizing: every chance to do it in place, and the copy when there is none.
 
 use core::mem::MaybeUninit;
-use core::panic::Location;
 use core::ptr::{self, NonNull};
 
 use super::Heap;
 use super::error::AllocError;
 use super::place::Place;
 use super::segment::{Page, Segment, page};
+use super::site::Site;
 use super::state::State;
 use crate::layout::{MIN_ALIGN, PAGE, round_up};
 use crate::size_class::{SMALL_MAX, Slot, class_of, slot_of};
@@ -22,7 +22,13 @@ impl State {
     /// # Safety
     /// As [`Heap::free`].
     #[inline]
-    pub unsafe fn resize(&self, block: NonNull<u8>, size: usize, align: usize) -> *mut u8 {
+    pub unsafe fn resize(
+        &self,
+        block: NonNull<u8>,
+        size: usize,
+        align: usize,
+        at: Site<'_>,
+    ) -> *mut u8 {
         // Most blocks are small before and after.
         if align <= PAGE
             && let Some(rounded) = rounded(size, align)
@@ -39,7 +45,7 @@ impl State {
             return unsafe { self.move_small(block, old, new, size) };
         }
         // SAFETY: the caller's promise.
-        unsafe { self.resize_pages(block, size, align) }
+        unsafe { self.resize_pages(block, size, align, at) }
     }
 
     /// Resizing, unless the block is small before and after.
@@ -48,12 +54,18 @@ impl State {
     /// As [`Heap::free`].
     #[cold]
     #[inline(never)]
-    unsafe fn resize_pages(&self, block: NonNull<u8>, size: usize, align: usize) -> *mut u8 {
+    unsafe fn resize_pages(
+        &self,
+        block: NonNull<u8>,
+        size: usize,
+        align: usize,
+        at: Site<'_>,
+    ) -> *mut u8 {
         // SAFETY: the caller's promise.
         if align <= PAGE && !self.gate.is_shut() && unsafe { self.has_pages_for(block, size) } {
             return block.as_ptr();
         }
-        self.resize_slow(block, size, align)
+        self.resize_slow(block, size, align, at)
     }
 
     /// Whether `block` is a large or huge one of this heap that holds `size` bytes, with no page to spare: texts
@@ -149,7 +161,12 @@ impl State {
     /// Resizing in all its cases.
     #[cold]
     #[inline(never)]
-    fn resize_slow(&self, block: NonNull<u8>, size: usize, align: usize) -> *mut u8 {
+    fn resize_slow(&self, block: NonNull<u8>, size: usize, align: usize, _at: Site<'_>) -> *mut u8 {
+        self.resize_unseen(block, size, align)
+    }
+
+    /// Resizing in all its cases, whatever mode the heap is in.
+    fn resize_unseen(&self, block: NonNull<u8>, size: usize, align: usize) -> *mut u8 {
         if self.walking.get() {
             return self.refuse(AllocError::Walking);
         }
@@ -210,14 +227,14 @@ impl State {
             // What has grown out of its place will grow again.
             self.allocate_huge(size, align.max(PAGE), true).0
         } else {
-            self.allocate_aligned(size, align)
+            self.allocate_unseen(size, align)
         };
         if new.is_null() {
             return new;
         }
         // SAFETY: both blocks have that many bytes; the new one overlaps nothing alive.
         unsafe { ptr::copy_nonoverlapping(block.as_ptr(), new, bytes) };
-        let freed = self.free_slow(block);
+        let freed = self.free_unseen(block);
         debug_assert!(freed.is_ok());
         let after = self.usage();
         self.peak.set(peak.max(after));
@@ -289,6 +306,7 @@ impl Heap {
     /// # Ok::<(), emalloc::heap::HeapError>(())
     /// ```
     #[inline]
+    #[track_caller]
     pub unsafe fn try_resize(
         &self,
         block: NonNull<u8>,
@@ -306,16 +324,15 @@ impl Heap {
     /// # Safety
     /// As [`try_resize`](Self::try_resize); `align` is a power of two.
     #[inline]
+    #[track_caller]
     pub unsafe fn try_resize_aligned(
         &self,
         block: NonNull<u8>,
         size: usize,
         align: usize,
     ) -> Result<NonNull<u8>, AllocError> {
-        let state = self.state();
         // SAFETY: the same promise.
-        NonNull::new(unsafe { state.resize(block, size, align) })
-            .ok_or_else(|| state.take_refusal())
+        unsafe { self.try_resize_at(block, size, align, Site::here()) }
     }
 
     /// As [`try_resize`](Self::try_resize), but a refusal goes to the heap's [`Handler`](super::Handler), and so
@@ -326,18 +343,7 @@ impl Heap {
     #[inline]
     #[track_caller]
     pub unsafe fn resize(&self, block: NonNull<u8>, size: usize) -> NonNull<u8> {
-        let state = self.state();
         // SAFETY: the same promise.
-        if let Some(resized) = NonNull::new(unsafe { state.resize(block, size, 1) }) {
-            return resized;
-        }
-        if let Some(AllocError::BadPointer(fault)) = state.refusal.get() {
-            self.report_fault(&fault);
-            return block;
-        }
-        // SAFETY: the same promise: a refused resize leaves the block as it was.
-        state.recover(Location::caller(), |state| unsafe {
-            state.resize(block, size, 1)
-        })
+        unsafe { self.resize_at(block, size, Site::here()) }
     }
 }

@@ -5,11 +5,10 @@
 
 use core::alloc::Layout;
 use core::num::NonZero;
-use core::panic::Location;
 use core::ptr::NonNull;
 
 use super::sited::Sited;
-use crate::heap::{AllocError, Heap};
+use crate::heap::{AllocError, Heap, Site};
 
 fn slice(block: NonNull<u8>, layout: Layout) -> NonNull<[u8]> {
     NonNull::slice_from_raw_parts(block, layout.size())
@@ -25,14 +24,14 @@ fn nothing(layout: Layout) -> NonNull<[u8]> {
 
 /// A block for `layout`.
 #[inline]
-fn allocate(heap: &Heap, layout: Layout, zeroed: bool) -> Option<NonNull<[u8]>> {
+fn allocate(heap: &Heap, layout: Layout, zeroed: bool, at: Site<'_>) -> Option<NonNull<[u8]>> {
     if layout.size() == 0 {
         return Some(nothing(layout));
     }
     let block = if zeroed {
-        heap.try_allocate_zeroed(layout)
+        heap.try_allocate_zeroed_at(layout, at)
     } else {
-        heap.try_allocate_layout(layout)
+        heap.try_allocate_layout_at(layout, at)
     };
     Some(slice(block.ok()?, layout))
 }
@@ -42,12 +41,12 @@ fn allocate(heap: &Heap, layout: Layout, zeroed: bool) -> Option<NonNull<[u8]>> 
 /// # Safety
 /// As `Allocator::deallocate`.
 #[inline]
-unsafe fn deallocate(heap: &Heap, block: NonNull<u8>, layout: Layout, at: &Location<'_>) {
+unsafe fn deallocate(heap: &Heap, block: NonNull<u8>, layout: Layout, at: Site<'_>) {
     if layout.size() == 0 {
         return;
     }
     // SAFETY: the caller's promise: a live block of this heap that was last asked for with this layout.
-    if let Err(fault) = unsafe { heap.try_free_sized(block, layout) } {
+    if let Err(fault) = unsafe { heap.try_free_sized_at(block, layout, at) } {
         heap.report_fault_at(&fault, at);
     }
 }
@@ -62,10 +61,10 @@ unsafe fn resize(
     block: NonNull<u8>,
     (old, new): (Layout, Layout),
     zeroed: bool,
-    at: &Location<'_>,
+    at: Site<'_>,
 ) -> Option<NonNull<[u8]>> {
     if old.size() == 0 {
-        return allocate(heap, new, zeroed);
+        return allocate(heap, new, zeroed, at);
     }
     if new.size() == 0 {
         // SAFETY: the caller's promise.
@@ -73,7 +72,7 @@ unsafe fn resize(
         return Some(nothing(new));
     }
     // SAFETY: the caller's promise: a live block of this heap; a layout's alignment is a power of two.
-    let block = match unsafe { heap.try_resize_aligned(block, new.size(), new.align()) } {
+    let block = match unsafe { heap.try_resize_at(block, new.size(), new.align(), at) } {
         Ok(block) => block,
         Err(AllocError::BadPointer(fault)) => {
             heap.report_fault_at(&fault, at);
@@ -100,7 +99,7 @@ macro_rules! implement {
             #[inline]
             fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, $api::alloc::AllocError> {
                 let $this = self;
-                allocate($heap, layout, false).ok_or($api::alloc::AllocError)
+                allocate($heap, layout, false, $at).ok_or($api::alloc::AllocError)
             }
             #[inline]
             fn allocate_zeroed(
@@ -108,7 +107,7 @@ macro_rules! implement {
                 layout: Layout,
             ) -> Result<NonNull<[u8]>, $api::alloc::AllocError> {
                 let $this = self;
-                allocate($heap, layout, true).ok_or($api::alloc::AllocError)
+                allocate($heap, layout, true, $at).ok_or($api::alloc::AllocError)
             }
             #[inline]
             unsafe fn deallocate(&self, block: NonNull<u8>, layout: Layout) {
@@ -156,8 +155,8 @@ macro_rules! implement {
     };
     ($api:ident) => {
         // Containers say nothing of who called them, so a plain reference knows no better place than this.
-        implement!($api, this, &Heap, this, Location::caller());
-        implement!($api, this, Sited<'_>, this.heap(), this.location());
+        implement!($api, this, &Heap, this, Site::here());
+        implement!($api, this, Sited<'_>, this.heap(), this.site());
     };
 }
 

@@ -4,11 +4,10 @@
 
 use core::alloc::Layout;
 use core::ffi::{CStr, c_char};
-use core::panic::Location;
 use core::ptr::{self, NonNull};
 
 use super::current::current;
-use crate::heap::{AllocError, Heap, fatal};
+use crate::heap::{AllocError, Heap, Site, fatal};
 use crate::sys;
 
 /// `count * size + offset`, or the error that the original reports.
@@ -31,7 +30,7 @@ fn sum(count: usize, size: usize, offset: usize) -> Result<usize, AllocError> {
 fn overflow(error: &AllocError) -> ! {
     match heap() {
         Some(heap) => heap.report_refusal(error),
-        None => fatal(error, Location::caller()),
+        None => fatal(error, Site::here()),
     }
 }
 
@@ -176,10 +175,11 @@ pub unsafe fn safe_erealloc(block: *mut u8, count: usize, size: usize, offset: u
 #[inline]
 #[track_caller]
 pub unsafe fn erealloc_recoverable(block: *mut u8, size: usize) -> *mut u8 {
+    let at = Site::here();
     let resize = |heap: &Heap| match NonNull::new(block) {
         // SAFETY: the caller's promise.
-        Some(block) => unsafe { heap.try_resize(block, size) },
-        None => heap.try_allocate(size),
+        Some(block) => unsafe { heap.try_resize_at(block, size, 1, at) },
+        None => heap.try_allocate_at(size, at),
     };
     match heap() {
         Some(heap) => resize(heap).map_or(ptr::null_mut(), NonNull::as_ptr),

@@ -2,7 +2,7 @@
 
 use core::panic::Location;
 
-use crate::heap::Heap;
+use crate::heap::{Heap, Site};
 
 /// A heap, and the source line from which it is used. Small and `Copy`; containers take it as their allocator, and
 /// what they allocate can be told by where the container was made.
@@ -39,6 +39,11 @@ impl<'h> Sited<'h> {
     /// The place that called [`Heap::here`].
     pub fn location(&self) -> &'static Location<'static> {
         self.at
+    }
+
+    /// The same, as a heap takes it.
+    pub fn site(&self) -> Site<'static> {
+        self.at.into()
     }
 }
 

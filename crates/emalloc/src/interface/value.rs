@@ -47,6 +47,7 @@ impl Heap {
     ///
     /// # Errors
     /// As [`try_allocate`](Self::try_allocate); the value is dropped.
+    #[track_caller]
     #[allow(clippy::mut_from_ref)] // Each call makes a new value.
     pub fn try_alloc<T>(&self, value: T) -> Result<&mut T, AllocError> {
         let place = self.try_allocate_layout(Layout::new::<T>())?.cast();
@@ -67,6 +68,7 @@ impl Heap {
     ///
     /// # Errors
     /// As [`try_allocate`](Self::try_allocate).
+    #[track_caller]
     #[allow(clippy::mut_from_ref)] // Each call makes a new slice.
     pub fn try_alloc_slice<T: Copy>(&self, values: &[T]) -> Result<&mut [T], AllocError> {
         let place = self.try_allocate_layout(Layout::for_value(values))?.cast();
@@ -99,6 +101,7 @@ impl Heap {
     ///
     /// # Errors
     /// As [`try_allocate`](Self::try_allocate); `fill` was not called then.
+    #[track_caller]
     #[allow(clippy::mut_from_ref)] // Each call makes a new slice.
     pub fn try_alloc_slice_with<T>(
         &self,
@@ -129,6 +132,7 @@ impl Heap {
     ///
     /// # Errors
     /// As [`try_allocate`](Self::try_allocate).
+    #[track_caller]
     pub fn try_alloc_str(&self, text: &str) -> Result<&str, AllocError> {
         let bytes = self.try_alloc_slice(text.as_bytes())?;
         // SAFETY: they are the bytes of a `str`.
@@ -159,6 +163,7 @@ impl Heap {
     ///
     /// # Errors
     /// As [`try_allocate`](Self::try_allocate); the value is dropped.
+    #[track_caller]
     pub fn try_boxed<T>(&self, value: T) -> Result<HeapBox<'_, T>, AllocError> {
         Ok(HeapBox {
             value: NonNull::from(self.try_alloc(value)?),

@@ -1,9 +1,9 @@
 //! A handler that unwinds with what it was told, so that a test can look at it.
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use emalloc::heap::{AllocError, Fault, Handler, Heap, Recovery};
+use emalloc::heap::{AllocError, Fault, Handler, Heap, Recovery, Site};
 
 /// What a handler was told.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,15 +24,15 @@ pub struct Told {
 pub struct Telling;
 
 impl Handler for Telling {
-    fn out_of_memory(&self, _heap: &Heap, error: &AllocError, at: &Location<'_>) -> Recovery {
+    fn out_of_memory(&self, _heap: &Heap, error: &AllocError, at: Site<'_>) -> Recovery {
         unwind(What::Refused(*error), at)
     }
-    fn fault(&self, _heap: &Heap, fault: &Fault, at: &Location<'_>) {
+    fn fault(&self, _heap: &Heap, fault: &Fault, at: Site<'_>) {
         unwind(What::Fault(*fault), at)
     }
 }
 
-fn unwind(what: What, at: &Location<'_>) -> ! {
+fn unwind(what: What, at: Site<'_>) -> ! {
     let (file, line) = (at.file().to_owned(), at.line());
     let told = Told { what, file, line };
     // Shown if the test that caused it did not expect it.

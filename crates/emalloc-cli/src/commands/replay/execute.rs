@@ -3,10 +3,10 @@
 //! What goes wrong in the heap arrives here by unwinding: the loop itself asks nothing. Owns the loop,
 //! the heap's handler that unwinds, and the plain table of blocks; the verified one is in `contents.rs`.
 
-use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
 
-use emalloc::heap::{Fault, Handler, Recovery};
+use emalloc::heap::{Fault, Handler, Recovery, Site};
 use emalloc::{AllocError, Heap, efree, emalloc, erealloc};
 
 use super::batch::{Op, OpKind};
@@ -41,11 +41,11 @@ pub fn stop(cause: Cause) -> ! {
 pub struct Unwinding;
 
 impl Handler for Unwinding {
-    fn out_of_memory(&self, _: &Heap, error: &AllocError, _: &Location<'_>) -> Recovery {
+    fn out_of_memory(&self, _: &Heap, error: &AllocError, _: Site<'_>) -> Recovery {
         stop(Cause::Refused(*error))
     }
 
-    fn fault(&self, _: &Heap, fault: &Fault, _: &Location<'_>) {
+    fn fault(&self, _: &Heap, fault: &Fault, _: Site<'_>) {
         stop(Cause::Fault(*fault))
     }
 }
