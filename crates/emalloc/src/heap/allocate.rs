@@ -60,30 +60,31 @@ impl State {
     #[cold]
     #[inline(never)]
     fn allocate_slow(&self, size: usize, align: usize, _at: Site<'_>) -> *mut u8 {
-        self.allocate_unseen(size, align)
-    }
-
-    /// A block of at least `size` bytes, aligned to `align`, in all cases. Null after `refuse`.
-    pub fn allocate_unseen(&self, size: usize, align: usize) -> *mut u8 {
         if self.walking.get() {
             return self.refuse(AllocError::Walking);
         }
-        let offset = if align <= MIN_ALIGN { 0 } else { align };
-        let rounded = match offset {
-            0 => Some(size),
-            _ => round_up(size.max(1), align.min(PAGE)),
-        };
-        let Some(rounded) = rounded.filter(|&size| size <= MOST) else {
-            let count = 1;
-            return self.refuse(AllocError::Overflow {
-                count,
-                size,
-                offset,
-            });
-        };
-        let class = class_of(rounded).filter(|_| align <= PAGE);
-        if let Some(class) = class {
+        self.allocate_unseen(size, align)
+    }
+
+    /// A block of at least `size` bytes, aligned to `align`, that no mode is told of. Null after `refuse`. Not during
+    /// a walk.
+    #[inline(always)]
+    pub fn allocate_unseen(&self, size: usize, align: usize) -> *mut u8 {
+        let mut rounded = size;
+        if align > MIN_ALIGN {
+            rounded = round_up(size.max(1), align.min(PAGE)).unwrap_or(usize::MAX);
+        }
+        if let Some(class) = class_of(rounded)
+            && align <= PAGE
+        {
             return self.allocate_small(class, size);
+        }
+        if rounded > MOST {
+            return self.refuse(AllocError::Overflow {
+                count: 1,
+                size,
+                offset: if align <= MIN_ALIGN { 0 } else { align },
+            });
         }
         // Runs of pages are aligned to a page anyway.
         let (pages, align) = (rounded.div_ceil(PAGE), align.max(PAGE));
