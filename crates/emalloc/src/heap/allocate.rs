@@ -26,7 +26,7 @@ impl State {
 
     /// A block of at least `size` bytes if one is at hand, else what `slow` answers.
     #[inline(always)]
-    fn allocate_or(&self, size: usize, slow: impl FnOnce() -> *mut u8) -> *mut u8 {
+    pub fn allocate_or(&self, size: usize, slow: impl FnOnce() -> *mut u8) -> *mut u8 {
         if size > SMALL_MAX {
             return slow();
         }

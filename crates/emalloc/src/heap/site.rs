@@ -120,6 +120,15 @@ impl<'a> Site<'a> {
         chunk.map_or("", |chunk| chunk.valid())
     }
 
+    /// The file as C has it, with its NUL; null if the place is one in Rust, or nobody knows.
+    pub fn c_file(&self) -> *const c_char {
+        match self.place() {
+            Place::Rust(_) => ptr::null(),
+            Place::C(file, _) => file,
+            Place::Relayed(relayed) => relayed.at.c_file(),
+        }
+    }
+
     /// The line.
     pub fn line(&self) -> u32 {
         match self.place() {

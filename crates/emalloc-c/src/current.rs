@@ -1,0 +1,206 @@
+//! Owns which heap is current on a thread: the one that the program set, or else the thread's own, made from the environment's
+//! settings when it is first needed and ended with the thread.
+// They are `const`; with the form that `thread_local` takes on Windows clippy does not see it.
+#![allow(clippy::missing_const_for_thread_local)]
+
+use core::cell::Cell;
+use core::ffi::{c_int, c_void};
+use core::ptr::{self, NonNull};
+use std::sync::OnceLock;
+
+use emalloc::interface::{Settings, SettingsError};
+
+use crate::error::{EmallocError, StartError};
+use crate::fatal::{decide, end};
+use crate::heap::EmallocHeap;
+use crate::target_custom::OfHandlers;
+use crate::target_heap::OfHeap;
+use crate::target_system::OfSystem;
+use crate::{fast, platform};
+
+thread_local! {
+    /// What the program set; null: nothing.
+    static SET: Cell<*mut EmallocHeap> = const { Cell::new(ptr::null_mut()) };
+    /// The thread's own heap; null until it is needed.
+    static OWN: Cell<*mut EmallocHeap> = const { Cell::new(ptr::null_mut()) };
+}
+
+/// Whom calls on the current heap go to.
+pub enum Current<'a> {
+    Heap(OfHeap),
+    Handlers(OfHandlers<'a>),
+    System(OfSystem),
+}
+
+/// The heap that calls go to at once, if nobody has to look first.
+#[inline(always)]
+pub fn at_once() -> Option<OfHeap> {
+    // SAFETY: `refresh` has set it, to a heap that is this thread's and alive until it is set anew.
+    NonNull::new(fast::get()).map(|raw| unsafe { OfHeap::new(raw) })
+}
+
+/// Runs `call` on the current heap, or on what is in its place.
+macro_rules! on_current {
+    (|$target:ident| $call:expr) => {
+        match crate::current::at_once() {
+            Some($target) => $call,
+            None => crate::current::apart(move || match crate::current::find() {
+                crate::current::Current::Heap($target) => $call,
+                crate::current::Current::Handlers($target) => $call,
+                crate::current::Current::System($target) => $call,
+            }),
+        }
+    };
+}
+pub(crate) use on_current;
+
+/// Runs `call` where it is not in the way of the fast path.
+#[cold]
+#[inline(never)]
+pub fn apart<R>(call: impl FnOnce() -> R) -> R {
+    call()
+}
+
+/// Whom calls on the current heap go to, in all cases.
+pub fn find<'a>() -> Current<'a> {
+    match current() {
+        None => Current::System(OfSystem),
+        Some(heap) => match heap.custom.get() {
+            Some(handlers) => Current::Handlers(OfHandlers { heap, handlers }),
+            // SAFETY: it is current, so it is alive and this thread's.
+            None => Current::Heap(unsafe { OfHeap::new(heap.raw()) }),
+        },
+    }
+}
+
+/// The current heap; `None` if `USE_ZEND_ALLOC=0` says that there is none.
+pub fn current<'a>() -> Option<&'a EmallocHeap> {
+    let known = known();
+    let heap = if known.is_null() { make_own()? } else { known };
+    // SAFETY: the program set it, and keeps it alive as long as it is current; or it is the thread's own. The reference
+    // is used for one operation.
+    unsafe { heap.as_ref() }
+}
+
+/// The current heap, null if there is none yet.
+fn known() -> *mut EmallocHeap {
+    let set = SET.get();
+    if set.is_null() { OWN.get() } else { set }
+}
+
+/// Brings the fast pointer up to date, after a change of what is current or of its handlers.
+pub fn refresh() {
+    // SAFETY: null, or alive as in `current`.
+    let heap = unsafe { known().as_ref() };
+    let plain = heap.filter(|heap| heap.custom.get().is_none());
+    fast::set(plain.map_or(ptr::null_mut(), |heap| heap.raw().as_ptr()));
+}
+
+/// The environment's settings, read once per process.
+pub fn settings<'a>() -> Result<&'static Settings, StartError<'a>> {
+    static SETTINGS: OnceLock<Result<Settings, SettingsError>> = OnceLock::new();
+    let read = SETTINGS.get_or_init(Settings::from_env).as_ref();
+    read.map_err(|error| StartError::Settings(error.clone()))
+}
+
+/// A heap with these settings.
+pub fn start_as_set<'a>(settings: &Settings) -> Result<NonNull<EmallocHeap>, StartError<'a>> {
+    let builder = settings.builder().map_err(StartError::Settings)?;
+    EmallocHeap::start(builder).map_err(StartError::Heap)
+}
+
+/// Asks the program's handler, which may jump away; ends the process if it does not.
+pub fn refuse_to_start(error: &StartError<'_>) -> ! {
+    decide(None, &EmallocError::from(error));
+    end(error, 255)
+}
+
+/// Makes the thread's own heap, if there is to be one. Nonsense in the environment ends the process as the original does.
+#[cold]
+fn make_own() -> Option<*mut EmallocHeap> {
+    let started = settings().and_then(|settings| match settings.enabled {
+        true => start_as_set(settings).map(Some),
+        false => Ok(None),
+    });
+    let heap = match started {
+        Ok(heap) => heap?.as_ptr(),
+        Err(error) => refuse_to_start(&error),
+    };
+    OWN.set(heap);
+    platform::at_thread_end(heap.cast());
+    refresh();
+    Some(heap)
+}
+
+/// Ends the own heap of a thread that ends.
+pub fn thread_ended(heap: *mut c_void) {
+    if let Some(heap) = NonNull::new(heap.cast::<EmallocHeap>()) {
+        leave(heap.as_ptr());
+        // SAFETY: `make_own` made it, and the thread that had it ends.
+        unsafe { EmallocHeap::end(heap) };
+    }
+}
+
+/// Makes a heap that is about to end nobody's current one on this thread.
+fn leave(heap: *mut EmallocHeap) {
+    if SET.get() == heap {
+        SET.set(ptr::null_mut());
+    }
+    if OWN.get() == heap {
+        OWN.set(ptr::null_mut());
+        platform::at_thread_end(ptr::null_mut());
+    }
+    refresh();
+}
+
+/// `emalloc_heap_current`
+#[unsafe(no_mangle)]
+pub extern "C" fn emalloc_heap_current() -> *mut EmallocHeap {
+    current().map_or(ptr::null_mut(), EmallocHeap::address)
+}
+
+/// `emalloc_heap_set_current`
+///
+/// # Safety
+/// `heap` is null, or alive and this thread's for as long as it is current.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn emalloc_heap_set_current(heap: *mut EmallocHeap) -> *mut EmallocHeap {
+    let before = SET.replace(heap);
+    refresh();
+    before
+}
+
+/// `emalloc_heap_shutdown`
+///
+/// # Safety
+/// `heap` is alive and this thread's; nothing in it is used any more, and after a full shutdown neither is it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn emalloc_heap_shutdown(heap: *mut EmallocHeap, full: c_int, silent: c_int) {
+    // SAFETY: the caller's promise.
+    let this = unsafe { &*heap };
+    if let Some(handlers) = this.custom.get()
+        && let Some(shutdown) = handlers.shutdown
+    {
+        shutdown(handlers.data, heap, full, silent);
+    }
+    if full == 0 {
+        this.view().reset();
+        return;
+    }
+    leave(heap);
+    // SAFETY: the caller's promise.
+    unsafe { EmallocHeap::end(NonNull::from(this)) };
+}
+
+/// `emalloc_shutdown`
+///
+/// # Safety
+/// As [`emalloc_heap_shutdown`], for the current heap.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn emalloc_shutdown(full: c_int, silent: c_int) {
+    let heap = known();
+    if !heap.is_null() {
+        // SAFETY: the caller's promise.
+        unsafe { emalloc_heap_shutdown(heap, full, silent) };
+    }
+}

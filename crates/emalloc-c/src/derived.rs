@@ -1,0 +1,82 @@
+//! Owns what is made of a target's few operations: sums of sizes with their overflow, and copies of texts.
+
+use core::ffi::{CStr, c_char};
+use core::ptr;
+
+use emalloc::heap::{AllocError, Site};
+
+use crate::target::Target;
+
+/// `count * size + offset`, or the error that the original reports.
+#[inline]
+pub fn sum(count: usize, size: usize, offset: usize) -> Result<usize, AllocError> {
+    let bytes = count
+        .checked_mul(size)
+        .and_then(|bytes| bytes.checked_add(offset));
+    bytes.ok_or(AllocError::Overflow {
+        count,
+        size,
+        offset,
+    })
+}
+
+pub fn safe_alloc<T: Target>(
+    target: T,
+    (count, size, offset): (usize, usize, usize),
+    at: Site<'_>,
+) -> *mut u8 {
+    match sum(count, size, offset) {
+        Ok(bytes) => target.alloc(bytes, at),
+        Err(error) => target.refuse(error, at),
+    }
+}
+
+pub fn calloc<T: Target>(target: T, count: usize, size: usize, at: Site<'_>) -> *mut u8 {
+    match sum(count, size, 0) {
+        Ok(bytes) => target.alloc_zeroed(bytes, at),
+        Err(error) => target.refuse(error, at),
+    }
+}
+
+/// # Safety
+/// As [`Target::realloc`].
+pub unsafe fn safe_realloc<T: Target>(
+    target: T,
+    block: *mut u8,
+    (count, size, offset): (usize, usize, usize),
+    at: Site<'_>,
+) -> *mut u8 {
+    match sum(count, size, offset) {
+        // SAFETY: the caller's promise.
+        Ok(bytes) => unsafe { target.realloc(block, bytes, at) },
+        Err(error) => target.refuse(error, at),
+    }
+}
+
+/// # Safety
+/// `text` ends with a NUL.
+pub unsafe fn strdup<T: Target>(target: T, text: *const c_char, at: Site<'_>) -> *mut c_char {
+    // SAFETY: the caller's promise.
+    let length = unsafe { CStr::from_ptr(text) }.count_bytes();
+    // SAFETY: so much is there.
+    unsafe { strndup(target, text, length, at) }
+}
+
+/// # Safety
+/// `text` is `length` bytes long.
+pub unsafe fn strndup<T: Target>(
+    target: T,
+    text: *const c_char,
+    length: usize,
+    at: Site<'_>,
+) -> *mut c_char {
+    let copy = safe_alloc(target, (1, length, 1), at).cast::<c_char>();
+    if copy.is_null() {
+        return copy;
+    }
+    // SAFETY: the new block is one byte longer than the text and overlaps nothing.
+    unsafe { ptr::copy_nonoverlapping(text, copy, length) };
+    // SAFETY: that byte.
+    unsafe { copy.add(length).write(0) };
+    copy
+}

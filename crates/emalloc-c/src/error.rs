@@ -1,0 +1,217 @@
+//! Owns errors as C sees them: a kind, the numbers, and the text as the original writes it.
+
+use core::ffi::{c_char, c_int, c_void};
+use core::fmt::{self, Write};
+use core::ptr;
+
+use emalloc::heap::{AllocError, Corruption, Fault, HeapError, Site};
+use emalloc::interface::SettingsError;
+use emalloc::storage::StorageError;
+use emalloc::storage::registry::OpenError;
+
+use crate::site::EmallocSite;
+
+/// `emalloc_error_kind`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Kind {
+    /// `EMALLOC_ERROR_LIMIT`
+    Limit = 1,
+    /// `EMALLOC_ERROR_MEMORY`
+    Memory = 2,
+    /// `EMALLOC_ERROR_OVERFLOW`
+    Overflow = 3,
+    /// `EMALLOC_ERROR_WALKING`
+    Walking = 4,
+    /// `EMALLOC_ERROR_POINTER`
+    Pointer = 5,
+    /// `EMALLOC_ERROR_CORRUPT`
+    Corrupt = 6,
+    /// `EMALLOC_ERROR_SETTING`
+    Setting = 7,
+    /// `EMALLOC_ERROR_STORAGE`
+    Storage = 8,
+}
+
+/// Bytes that a text can have, with its NUL.
+const TEXT: usize = 512;
+
+/// `emalloc_error`
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct EmallocError {
+    /// Of this struct.
+    pub size: usize,
+    /// A [`Kind`].
+    pub kind: c_int,
+    /// 0.
+    pub reserved: c_int,
+    /// Where the call stands.
+    pub site: EmallocSite,
+    /// Bytes asked for.
+    pub requested: usize,
+    /// The limit in the way.
+    pub limit: usize,
+    /// Bytes the heap holds.
+    pub held: usize,
+    /// The pointer in question.
+    pub address: *mut c_void,
+    /// The text, ended by a NUL.
+    pub text: [c_char; TEXT],
+}
+
+impl EmallocError {
+    /// An error with its text, and no numbers yet.
+    pub fn new(kind: Kind, text: &dyn fmt::Display, site: EmallocSite) -> Self {
+        let mut error = Self {
+            size: size_of::<Self>(),
+            kind: kind as c_int,
+            reserved: 0,
+            site,
+            requested: 0,
+            limit: 0,
+            held: 0,
+            address: ptr::null_mut(),
+            text: [0; TEXT],
+        };
+        let mut writer = Text {
+            text: &mut error.text,
+            used: 0,
+        };
+        // What does not fit is left out.
+        let _ = write!(writer, "{text}");
+        error
+    }
+
+    /// Why a request was refused.
+    pub fn of_request(error: &AllocError, at: Site<'_>) -> Self {
+        let made = |kind| Self::new(kind, error, at.into());
+        match *error {
+            AllocError::Limit {
+                limit,
+                held,
+                requested,
+            } => Self {
+                limit,
+                held,
+                requested,
+                ..made(Kind::Limit)
+            },
+            AllocError::Storage {
+                held, requested, ..
+            } => Self {
+                held,
+                requested,
+                ..made(Kind::Memory)
+            },
+            AllocError::Walking => made(Kind::Walking),
+            AllocError::BadPointer(fault) => Self::of_fault(&fault, at),
+            // What is yet to come is named by its text.
+            _ => made(Kind::Overflow),
+        }
+    }
+
+    /// What was wrong with a pointer.
+    pub fn of_fault(fault: &Fault, at: Site<'_>) -> Self {
+        Self {
+            address: ptr::without_provenance_mut(fault.address),
+            ..Self::new(Kind::Pointer, fault, at.into())
+        }
+    }
+
+    /// What a check found.
+    pub fn of_check(corruption: &Corruption) -> Self {
+        Self {
+            address: ptr::without_provenance_mut(corruption.address),
+            ..Self::new(Kind::Corrupt, corruption, EmallocSite::NONE)
+        }
+    }
+}
+
+/// Why a heap could not be started.
+#[derive(Debug)]
+pub enum StartError<'a> {
+    /// Its storage.
+    Open(OpenError<'a>),
+    /// An option.
+    Heap(HeapError),
+    /// A variable of the environment.
+    Settings(SettingsError),
+    /// The options name a storage in two ways.
+    TwoStorages,
+}
+
+impl fmt::Display for StartError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open(error) => error.fmt(f),
+            Self::Heap(error) => error.fmt(f),
+            Self::Settings(error) => error.fmt(f),
+            Self::TwoStorages => f.write_str("the options name more than one storage"),
+        }
+    }
+}
+
+impl StartError<'_> {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Open(_)
+            | Self::Heap(HeapError::Storage(_))
+            | Self::Settings(SettingsError::UnknownStorage(_) | SettingsError::Storage { .. }) => {
+                Kind::Storage
+            }
+            _ => Kind::Setting,
+        }
+    }
+}
+
+impl From<&StartError<'_>> for EmallocError {
+    fn from(error: &StartError<'_>) -> Self {
+        Self::new(error.kind(), error, EmallocSite::NONE)
+    }
+}
+
+/// The system had no `requested` bytes for a persistent block. Displays as the original's "Out of memory".
+#[derive(Clone, Copy, Debug)]
+pub struct OutOfMemory {
+    /// Bytes asked for.
+    pub requested: usize,
+}
+
+impl fmt::Display for OutOfMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Out of memory")
+    }
+}
+
+impl From<&OutOfMemory> for EmallocError {
+    fn from(error: &OutOfMemory) -> Self {
+        Self {
+            requested: error.requested,
+            ..Self::new(Kind::Memory, error, EmallocSite::NONE)
+        }
+    }
+}
+
+/// The refusal of a storage that answered null.
+pub fn exhausted(requested: usize) -> StorageError {
+    StorageError::Exhausted { requested }
+}
+
+/// Writes into a text and keeps room for its NUL.
+struct Text<'a> {
+    text: &'a mut [c_char; TEXT],
+    used: usize,
+}
+
+impl Write for Text<'_> {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        let room = TEXT - 1 - self.used;
+        let places = self.text[self.used..].iter_mut();
+        for (place, &byte) in places.zip(more.as_bytes()).take(room) {
+            *place = byte as c_char;
+            self.used += 1;
+        }
+        Ok(())
+    }
+}
