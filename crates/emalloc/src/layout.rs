@@ -22,6 +22,9 @@ pub const GRAIN_SHIFT: u32 = GRAIN.trailing_zeros();
 /// Grains in a page.
 pub const PAGE_GRAINS: usize = PAGE / GRAIN;
 
+/// The system's large pages on most machines, in bytes: one takes the place of 512 usual ones.
+pub const LARGE_PAGE: usize = 2 << 20;
+
 /// The smallest segment a heap can work with, in bytes.
 pub const MIN_SEGMENT: usize = 64 << 10;
 

@@ -9,8 +9,12 @@ use super::error::AllocError;
 use super::segment::{Kind, Page, Segment, page};
 use super::state::{SoftLimit, State};
 use super::{Heap, Limit, SoftLimitEvent};
-use crate::layout::PAGE;
+use crate::layout::{LARGE_PAGE, PAGE};
 use crate::storage::{Grant, StorageError};
+
+/// A heap that needs more than this is large: it will probably fill what it takes next. If not, that is no more than
+/// a third of what it has.
+const LARGE: usize = 2 * LARGE_PAGE;
 
 impl State {
     /// Runs `body` with this heap as the program knows it.
@@ -92,6 +96,11 @@ impl State {
         self.make_room(size);
         match self.storage().allocate(size, align) {
             Ok(grant) => {
+                // What is not zero has its pages already.
+                if grant.zeroed && self.used() >= LARGE {
+                    // SAFETY: just granted with that size.
+                    unsafe { self.storage().will_fill(grant.start, size) };
+                }
                 self.count_held(size);
                 Ok(grant)
             }

@@ -239,6 +239,11 @@ unsafe impl<S: Storage> Storage for Budget<S> {
         unsafe { self.inner.discard(start, size) }
     }
 
+    unsafe fn will_fill(&self, start: NonNull<u8>, size: usize) {
+        // SAFETY: as for `free`.
+        unsafe { self.inner.will_fill(start, size) }
+    }
+
     fn request_ended(&self) {
         self.inner.request_ended();
     }

@@ -51,6 +51,11 @@ macro_rules! forward_storage {
             unsafe { $target.discard(start, size) }
         }
 
+        unsafe fn will_fill(&$self, start: NonNull<u8>, size: usize) {
+            // SAFETY: as for `free`.
+            unsafe { $target.will_fill(start, size) }
+        }
+
         fn request_ended(&$self) {
             $target.request_ended();
         }

@@ -111,6 +111,11 @@ macro_rules! mapping_storage {
                 unsafe { move_resize(start, old, new, align) }
             }
 
+            unsafe fn will_fill(&self, start: NonNull<u8>, size: usize) {
+                // SAFETY: inside one of our mappings, as the caller vouches.
+                unsafe { sys::prefer_large_pages(start.as_ptr(), size) };
+            }
+
             unsafe fn discard(&self, start: NonNull<u8>, size: usize) -> bool {
                 // SAFETY: whole pages inside one of our mappings, as the caller vouches.
                 unsafe { sys::discard(start.as_ptr(), size) }

@@ -212,6 +212,15 @@ pub unsafe trait Storage: Send {
         false
     }
 
+    /// Hears that a fresh grant will probably be filled: the heap that has it is large, and has filled what it had
+    /// before. The system may bring in large pages for it, which takes less time and may take more memory.
+    ///
+    /// # Safety
+    /// The `size` bytes at `start` are a grant of this storage, or a part of one.
+    unsafe fn will_fill(&self, start: NonNull<u8>, size: usize) {
+        let _ = (start, size);
+    }
+
     /// Hears that a heap over this storage has come to the end of a request, its memory given back already.
     fn request_ended(&self) {}
 

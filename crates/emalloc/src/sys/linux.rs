@@ -73,3 +73,13 @@ pub unsafe fn discard(start: *mut u8, size: usize) -> bool {
     // SAFETY: whole pages of the caller's private mapping, whose content may go.
     unsafe { libc::madvise(start.cast(), size, libc::MADV_DONTNEED) == 0 }
 }
+
+/// Lets the system bring whole large pages in where there are none yet.
+///
+/// # Safety
+/// As the contract of `sys` says; a part of a mapping is fine.
+pub unsafe fn prefer_large_pages(start: *mut u8, size: usize) {
+    // SAFETY: pages of the caller's mapping; how they are brought in changes nothing in what they hold. A refusal
+    // (of a system without large pages) leaves all as it was.
+    unsafe { libc::madvise(start.cast(), size, libc::MADV_HUGEPAGE) };
+}

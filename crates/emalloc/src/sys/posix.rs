@@ -64,3 +64,9 @@ pub unsafe fn discard(start: *mut u8, size: usize) -> bool {
     // SAFETY: whole pages of the caller's private mapping, whose content may go.
     unsafe { libc::madvise(start.cast(), size, libc::MADV_FREE) == 0 }
 }
+
+/// Does nothing: elsewhere the system sees to large pages by itself.
+///
+/// # Safety
+/// As the contract of `sys` says.
+pub unsafe fn prefer_large_pages(_start: *mut u8, _size: usize) {}

@@ -16,6 +16,7 @@ struct Book {
     peak: usize,
     calls: usize,
     requests: usize,
+    to_be_filled: usize,
 }
 
 impl Book {
@@ -89,6 +90,11 @@ impl<S: Storage> Ledger<S> {
     /// Ends of requests that were heard of.
     pub fn requests(&self) -> usize {
         self.book.lock().unwrap().requests
+    }
+
+    /// Bytes of grants that will be filled, as was heard.
+    pub fn to_be_filled(&self) -> usize {
+        self.book.lock().unwrap().to_be_filled
     }
 
     fn ensure_whole(&self, start: usize, size: usize) {
@@ -167,6 +173,14 @@ unsafe impl<S: Storage> Storage for Ledger<S> {
     unsafe fn discard(&self, start: NonNull<u8>, size: usize) -> bool {
         // SAFETY: as the caller vouches.
         unsafe { self.inner.discard(start, size) }
+    }
+
+    unsafe fn will_fill(&self, start: NonNull<u8>, size: usize) {
+        let mut book = self.book.lock().unwrap();
+        self.ensure_whole(start.addr().get(), size);
+        let range = book.ranges.range(..=start.addr().get()).next_back();
+        assert!(range.is_some_and(|(_, &end)| start.addr().get() + size <= end));
+        book.to_be_filled += size;
     }
 
     fn request_ended(&self) {

@@ -1,6 +1,9 @@
 //! How much `cached` may keep: a bound on what is granted and kept together, which rises with what is granted and
 //! falls with time and with the end of requests. Used by `cached` only.
 
+/// Intervals of silence after which nothing is left of what was needed lately.
+const MOST_TIMES: u64 = 128;
+
 /// The bound.
 #[derive(Debug)]
 pub(super) struct Bound {
@@ -12,6 +15,8 @@ pub(super) struct Bound {
     fell: u64,
     /// The mean of what requests needed.
     mean: usize,
+    /// The most that was granted at once lately. Falls with time only, and more slowly: nothing is kept for it.
+    lately: usize,
 }
 
 impl Bound {
@@ -21,6 +26,7 @@ impl Bound {
             high: 0,
             fell: 0,
             mean: 0,
+            lately: 0,
         }
     }
 
@@ -32,6 +38,7 @@ impl Bound {
     /// Takes note of how much is granted.
     pub(super) fn see(&mut self, granted: usize) {
         self.high = self.high.max(granted);
+        self.lately = self.lately.max(granted);
         self.bytes = self.bytes.max(granted);
     }
 
@@ -42,6 +49,9 @@ impl Bound {
             return;
         }
         self.see(granted);
+        for _ in 0..times.min(MOST_TIMES) {
+            self.lately -= (self.lately - self.high) / 8;
+        }
         // In the first interval the most that was granted counts; all others were silent.
         self.bytes = self.high + (self.bytes - self.high) / 2;
         let silent = u32::try_from(times - 1)
@@ -49,6 +59,7 @@ impl Bound {
             .and_then(|times| (self.bytes - granted).checked_shr(times))
             .unwrap_or(0);
         self.bytes = granted + silent;
+
         self.high = granted;
         self.fell = now;
     }
@@ -72,6 +83,13 @@ impl Bound {
     pub(super) const fn close(&mut self) {
         self.bytes = 0;
         self.high = 0;
+        self.lately = 0;
+    }
+
+    /// Whether clearly more than `granted` bytes were granted at once lately: then large pages, for memory that is
+    /// granted anyway, add nothing to the peak.
+    pub(super) const fn is_usual(&self, granted: usize) -> bool {
+        granted <= self.lately - self.lately / 16
     }
 }
 
@@ -114,6 +132,22 @@ mod tests {
     }
 
     #[test]
+    fn what_was_granted_lately_is_forgotten_slowly_and_by_no_request() {
+        let mut bound = Bound::new();
+        bound.pass_time(1000, 10, 0);
+        bound.see(160);
+        bound.end_request(0);
+        bound.end_request(0);
+        assert!(bound.is_usual(150) && !bound.is_usual(151));
+        // An eighth of what is above the most that was granted since, for each interval.
+        bound.see(80);
+        bound.pass_time(1010, 10, 0);
+        assert!(bound.is_usual(141) && !bound.is_usual(142));
+        bound.pass_time(1009 + 10 * 128, 10, 0);
+        assert!(!bound.is_usual(10));
+    }
+
+    #[test]
     fn the_end_of_a_request_makes_it_the_mean() {
         let mut bound = Bound::new();
         for expected in [28, 41, 46, 64, 64] {
@@ -127,7 +161,7 @@ mod tests {
         bound.end_request(40);
         assert_eq!((bound.room(0), bound.room(40)), (40, 0));
         bound.close();
-        assert_eq!(bound.room(0), 0);
+        assert_eq!((bound.room(0), bound.is_usual(1)), (0, false));
         bound.pass_time(99, 10, 0);
         bound.see(7);
         assert_eq!(bound.room(0), 7);

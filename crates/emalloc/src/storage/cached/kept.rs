@@ -64,6 +64,8 @@ pub(super) struct Ways {
     pub(super) cut: bool,
     /// At multiples of this many bytes.
     pub(super) unit: usize,
+    /// What goes back for good is cut off where the address is a multiple of this many bytes.
+    pub(super) edge: usize,
 }
 
 /// The table.
@@ -213,7 +215,8 @@ impl Kept {
         let coldest = *self.pieces().first().filter(|_| bytes > 0)?;
         self.remove(0);
         // Its end goes: what remains begins where it did, and can be made larger again.
-        let keep = coldest.size.saturating_sub(bytes) & !(ways.unit - 1);
+        let end = coldest.end().saturating_sub(bytes) & !(ways.edge - 1);
+        let keep = end.saturating_sub(coldest.start.addr()) & !(ways.unit - 1);
         if !ways.divisible || keep < LEAST {
             return Some(coldest);
         }

@@ -251,6 +251,14 @@ unsafe impl<S: Storage> Storage for Cached<S> {
         unsafe { self.inner.discard(start, size) }
     }
 
+    unsafe fn will_fill(&self, start: NonNull<u8>, size: usize) {
+        let granted = self.granted.load(Ordering::Relaxed);
+        if self.with_store(FEW, |store, _| store.bound.is_usual(granted)) == Some(true) {
+            // SAFETY: as for `free`.
+            unsafe { self.inner.will_fill(start, size) };
+        }
+    }
+
     fn request_ended(&self) {
         if self.per_request {
             self.with_store(FEW, |store, _| {

@@ -3,6 +3,7 @@
 
 use super::kept::{Piece, Wanted, Ways};
 use super::{Cached, Store};
+use crate::layout::LARGE_PAGE;
 use crate::storage::try_cell::{Entered, FEW, MANY};
 use crate::storage::{Grant, Storage, StorageError};
 use crate::sys;
@@ -26,6 +27,12 @@ impl<S: Storage> Cached<S> {
             divisible: can.divisible,
             cut: can.shrink_in_place,
             unit: can.granularity,
+            edge: if self.per_request {
+                // Large pages stay whole, and so do the segments of most heaps that large.
+                LARGE_PAGE.max(can.granularity)
+            } else {
+                can.granularity
+            },
         }
     }
 
