@@ -1,6 +1,8 @@
 //! Owns the limits of a heap as the program sees them: setting them, and the
 //! reserve. What they do when memory is taken is in `acquire`.
 
+use core::cell::Cell;
+
 use super::Heap;
 use super::error::HeapError;
 
@@ -56,6 +58,29 @@ impl Heap {
         }
         state.limit.set(limit);
         Ok(())
+    }
+
+    /// Runs `body` under another limit; then the one before is in force again, also if more is held by now: whatever needs
+    /// memory from the storage is refused until enough is given back.
+    ///
+    /// ```
+    /// # use emalloc::heap::{Heap, Limit};
+    /// let heap = Heap::builder().limit(Limit::Bytes(1 << 20)).build()?;
+    /// assert!(heap.try_allocate(2 << 20).is_err());
+    /// assert!(heap.with_limit(Limit::Unlimited, |heap| heap.try_allocate(2 << 20)).is_ok());
+    /// assert!(heap.try_allocate(2 << 20).is_err());
+    /// # Ok::<(), emalloc::heap::HeapError>(())
+    /// ```
+    pub fn with_limit<R>(&self, limit: Limit, body: impl FnOnce(&Self) -> R) -> R {
+        struct Restore<'a>(&'a Cell<Limit>, Limit);
+        impl Drop for Restore<'_> {
+            fn drop(&mut self) {
+                self.0.set(self.1);
+            }
+        }
+        let current = &self.state().limit;
+        let _restore = Restore(current, current.replace(limit));
+        body(self)
     }
 
     /// Changes the soft limit: passing it is reported to the heap's [`Handler`](super::Handler), and refused nothing.

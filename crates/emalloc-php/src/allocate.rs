@@ -1,0 +1,211 @@
+//! Owns `_emalloc`, `_efree`, `_erealloc` and what is close to them: the current heap's fast paths, and the way around
+//! them when there are handlers.
+
+use core::alloc::Layout;
+use core::ffi::c_void;
+use core::ptr::NonNull;
+
+use emalloc::heap::{AllocError, Heap};
+
+use crate::current::{plain, started};
+use crate::record::Record;
+use crate::refusal::{self, Request, address};
+
+/// Allocates `size` bytes; never null unless PHP's hook decides so. (`emalloc`)
+#[unsafe(no_mangle)]
+pub extern "C" fn _emalloc(size: usize) -> *mut c_void {
+    allocate(size)
+}
+
+/// [`_emalloc`] for sizes that PHP's compiler knows to be large.
+#[unsafe(no_mangle)]
+pub extern "C" fn _emalloc_large(size: usize) -> *mut c_void {
+    allocate(size)
+}
+
+/// [`_emalloc`] for sizes that PHP's compiler knows to be huge.
+#[unsafe(no_mangle)]
+pub extern "C" fn _emalloc_huge(size: usize) -> *mut c_void {
+    allocate(size)
+}
+
+#[inline(always)]
+pub(crate) fn allocate(size: usize) -> *mut c_void {
+    match plain() {
+        Some(heap) => allocate_from(heap, size),
+        None => allocate_elsewhere(size),
+    }
+}
+
+#[inline(always)]
+fn allocate_from(heap: &Heap, size: usize) -> *mut c_void {
+    match heap.try_allocate(size) {
+        Ok(block) => block.as_ptr().cast(),
+        Err(error) => refused(heap, Request::Allocate(size), error),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn allocate_elsewhere(size: usize) -> *mut c_void {
+    started().allocate(size)
+}
+
+/// The current heap refused a request.
+#[cold]
+#[inline(never)]
+fn refused(heap: &Heap, request: Request, error: AllocError) -> *mut c_void {
+    refusal::refused(started(), heap, request, error)
+}
+
+/// Frees a block; null is nothing. (`efree`)
+///
+/// # Safety
+/// The block came from the heap that is current now and is used no more.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn _efree(block: *mut c_void) {
+    // SAFETY: the caller's promise.
+    unsafe { free(block) }
+}
+
+/// [`_efree`] for a block of a large size.
+///
+/// # Safety
+/// As [`_efree`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn _efree_large(block: *mut c_void, _size: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { free(block) }
+}
+
+/// [`_efree`] for a block of a huge size.
+///
+/// # Safety
+/// As [`_efree`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn _efree_huge(block: *mut c_void, _size: usize) {
+    // SAFETY: the caller's promise.
+    unsafe { free(block) }
+}
+
+/// # Safety
+/// As [`_efree`].
+#[inline(always)]
+pub(crate) unsafe fn free(block: *mut c_void) {
+    match (plain(), NonNull::new(block)) {
+        // SAFETY: the caller's promise.
+        (Some(heap), Some(block)) => unsafe { heap.free(block.cast()) },
+        (Some(_), None) => {}
+        // SAFETY: the caller's promise.
+        (None, _) => unsafe { free_elsewhere(block) },
+    }
+}
+
+/// # Safety
+/// As [`_efree`].
+#[cold]
+#[inline(never)]
+unsafe fn free_elsewhere(block: *mut c_void) {
+    // SAFETY: the caller's promise.
+    unsafe { started().release(block) }
+}
+
+/// Frees a block of the class for `size` bytes. (`efree_size`)
+///
+/// # Safety
+/// As [`_efree`], and the block was last asked for with a size of the same class.
+#[inline(always)]
+pub(crate) unsafe fn free_sized(block: *mut c_void, size: usize) {
+    match (plain(), NonNull::new(block)) {
+        (Some(heap), Some(block)) => {
+            // SAFETY: such a size and an alignment of 1 are a layout.
+            let layout = unsafe { Layout::from_size_align_unchecked(size, 1) };
+            // SAFETY: the caller's promise.
+            unsafe { heap.free_sized(block.cast(), layout) }
+        }
+        // SAFETY: the caller's promise.
+        _ => unsafe { free(block) },
+    }
+}
+
+/// Makes a block hold `size` bytes; null allocates one, and size 0 keeps one. (`erealloc`)
+///
+/// # Safety
+/// As [`_efree`]; the old pointer is used no more unless null is answered.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn _erealloc(block: *mut c_void, size: usize) -> *mut c_void {
+    // SAFETY: the caller's promise.
+    unsafe { resize(block, size) }
+}
+
+/// As [`_erealloc`]; only the first `_copy_size` bytes matter to the caller. (`erealloc2`)
+///
+/// # Safety
+/// As [`_erealloc`].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn _erealloc2(
+    block: *mut c_void,
+    size: usize,
+    _copy_size: usize,
+) -> *mut c_void {
+    // SAFETY: the caller's promise.
+    unsafe { resize(block, size) }
+}
+
+/// # Safety
+/// As [`_erealloc`].
+#[inline(always)]
+pub(crate) unsafe fn resize(block: *mut c_void, size: usize) -> *mut c_void {
+    match (plain(), NonNull::new(block)) {
+        // SAFETY: the caller's promise.
+        (Some(heap), Some(block)) => match unsafe { heap.try_resize(block.cast(), size) } {
+            Ok(block) => block.as_ptr().cast(),
+            Err(error) => refused(heap, Request::Resize(block.cast(), size), error),
+        },
+        (Some(heap), None) => allocate_from(heap, size),
+        // SAFETY: the caller's promise.
+        (None, _) => unsafe { resize_elsewhere(block, size) },
+    }
+}
+
+/// # Safety
+/// As [`_erealloc`].
+#[cold]
+#[inline(never)]
+unsafe fn resize_elsewhere(block: *mut c_void, size: usize) -> *mut c_void {
+    // SAFETY: the caller's promise.
+    unsafe { started().resize(block, size) }
+}
+
+/// Allocates `count * size` bytes, all zero. (`ecalloc`)
+#[unsafe(no_mangle)]
+pub extern "C" fn _ecalloc(count: usize, size: usize) -> *mut c_void {
+    let Some(bytes) = address(count, size, 0) else {
+        return core::ptr::null_mut();
+    };
+    if let (Some(heap), Ok(layout)) = (plain(), Layout::from_size_align(bytes, 1))
+        && let Ok(block) = heap.try_allocate_zeroed(layout)
+    {
+        return block.as_ptr().cast();
+    }
+    // Handlers, or a refusal: the plain form knows what to do.
+    let block = allocate(bytes);
+    if !block.is_null() {
+        // SAFETY: the block has that many bytes.
+        unsafe { block.write_bytes(0, bytes) };
+    }
+    block
+}
+
+/// Bytes that a block can hold; 0 with handlers. (`zend_mem_block_size`)
+///
+/// # Safety
+/// The block is null or alive, and came from the heap that is current now.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn _zend_mem_block_size(block: *mut c_void) -> usize {
+    match plain() {
+        // SAFETY: the caller's promise.
+        Some(heap) => unsafe { Record::size_in(heap, block) },
+        None => 0,
+    }
+}

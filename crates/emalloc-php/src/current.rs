@@ -1,0 +1,68 @@
+//! Owns which heap PHP's functions use: a plain global, for PHP without threads.
+//!
+//! Two words. [`record`] is the current `zend_mm_heap`; [`plain`] is the heap in it, but only while nothing stands between
+//! PHP and that heap. So the fast paths ask one question: with custom handlers, with `USE_ZEND_ALLOC=0` and before the
+//! start there is no plain heap.
+
+use core::cell::{Cell, UnsafeCell};
+use core::mem::ManuallyDrop;
+use core::ptr;
+
+use emalloc::Heap;
+
+use crate::record::Record;
+
+struct Current {
+    /// A second handle to the record's heap; the record owns it.
+    plain: UnsafeCell<Option<ManuallyDrop<Heap>>>,
+    record: Cell<*mut Record>,
+}
+
+// SAFETY: PHP without threads uses its allocator on one thread only, as it does the original.
+unsafe impl Sync for Current {}
+
+static CURRENT: Current = Current {
+    plain: UnsafeCell::new(None),
+    record: Cell::new(ptr::null_mut()),
+};
+
+/// The current heap, if PHP is to use it directly. For one operation.
+#[inline(always)]
+pub fn plain<'a>() -> Option<&'a Heap> {
+    // SAFETY: `refresh` is the only one that writes, on this thread, and no operation is running then.
+    unsafe { (*CURRENT.plain.get()).as_deref() }
+}
+
+/// The current record; null before the start and after the end.
+pub fn record() -> *mut Record {
+    CURRENT.record.get()
+}
+
+/// The current record, for one operation. Starts the memory manager if nobody did yet.
+#[cold]
+pub fn started<'a>() -> &'a Record {
+    if CURRENT.record.get().is_null() {
+        crate::manager::start_memory_manager();
+    }
+    // SAFETY: `start_memory_manager` sets it or ends the process; it lives until it is shut down, which is not now.
+    unsafe { &*CURRENT.record.get() }
+}
+
+/// Makes `record`, which may be null, the current one. Answers the one before.
+pub fn set(record: *mut Record) -> *mut Record {
+    let before = CURRENT.record.replace(record);
+    refresh();
+    before
+}
+
+/// Finds out again whether there is a plain heap: after a change of the record, or in it.
+pub fn refresh() {
+    // SAFETY: the record is null or alive.
+    let heap = unsafe { CURRENT.record.get().as_ref() }
+        .filter(|record| record.handlers().is_none())
+        .and_then(Record::heap)
+        // SAFETY: the copy is a handle to the same heap and never dropped; it is replaced before the record goes.
+        .map(|heap| ManuallyDrop::new(unsafe { ptr::read(heap) }));
+    // SAFETY: nobody holds a reference: operations are over, see `plain`.
+    unsafe { *CURRENT.plain.get() = heap };
+}

@@ -1,0 +1,147 @@
+//! Owns the process's heap as PHP sees it: its start from the environment, its end, its limit and its figures.
+
+use core::ffi::c_int;
+use std::env;
+use std::sync::OnceLock;
+
+use emalloc::heap::Retain;
+use emalloc::interface::{Settings, SettingsError};
+use emalloc::storage::{Cached, MmapAnon};
+use emalloc::{Heap, HeapError};
+
+use crate::current::{self, started};
+use crate::heaps::{SEGMENT, zend_mm_shutdown};
+use crate::record::Record;
+use crate::refusal::say;
+use crate::tracked::Tracked;
+
+/// Where the segments of PHP's heaps come from, and where they wait between requests.
+static SEGMENTS: Cached<MmapAnon> = Cached::new(MmapAnon);
+
+/// What the environment says, and what PHP's heaps do where it says nothing.
+pub(crate) struct PhpSettings {
+    settings: Settings,
+    /// The environment names a storage.
+    named: bool,
+    tracked: bool,
+}
+
+impl PhpSettings {
+    fn from_env() -> Result<Self, SettingsError> {
+        let value = |name: &str| env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+        let is_set = |names: [&str; 2]| names.iter().any(|name| env::var_os(name).is_some());
+        let segment_named = is_set(["EMALLOC_SEGMENT_SIZE", "ZEND_MM_SEG_SIZE"]);
+        let settings = Settings::from_lookup(|name| match name {
+            "EMALLOC_SEGMENT_SIZE" if !segment_named => Some(SEGMENT.to_string()),
+            // PHP's errors need no reserve: while one is reported no limit is enforced.
+            "EMALLOC_RESERVE" => value(name).or_else(|| Some("0".into())),
+            _ => value(name),
+        })?;
+        // As PHP reads numbers: whatever does not begin with one is 0.
+        let tracked = value("USE_TRACKED_ALLOC")
+            .is_some_and(|text| text.trim_start().starts_with(|c: char| ('1'..='9').contains(&c)));
+        Ok(Self {
+            settings,
+            named: is_set(["EMALLOC_STORAGE", "ZEND_MM_MEM_TYPE"]),
+            tracked,
+        })
+    }
+
+    /// A heap with these settings.
+    pub(crate) fn start(&self) -> Result<Heap, HeapError> {
+        let settings = &self.settings;
+        let builder = settings.builder().unwrap_or_else(|error| refuse(&error));
+        if self.named {
+            return builder.build();
+        }
+        builder
+            .storage(&SEGMENTS)
+            .compact(0)
+            .retain(Retain::Bytes(0))
+            .build()
+    }
+}
+
+/// Nonsense in the environment ends the process as the original does: a text on standard error, status 255.
+fn refuse(error: &SettingsError) -> ! {
+    say(error);
+    std::process::exit(255)
+}
+
+/// The environment's settings, read once.
+pub(crate) fn settings() -> &'static PhpSettings {
+    static SETTINGS: OnceLock<PhpSettings> = OnceLock::new();
+    SETTINGS.get_or_init(|| PhpSettings::from_env().unwrap_or_else(|error| refuse(&error)))
+}
+
+/// Makes the process's heap and makes it current. Ends the process if there is no memory for it.
+#[unsafe(no_mangle)]
+pub extern "C" fn start_memory_manager() {
+    let settings = settings();
+    let record = if !settings.settings.enabled {
+        Record::of_system(settings.tracked.then(Tracked::default))
+    } else {
+        match settings.start() {
+            Ok(heap) => Record::of_heap(heap, core::ptr::null_mut()),
+            Err(error) => {
+                say(&format_args!("Can't initialize heap: {error}"));
+                std::process::exit(255)
+            }
+        }
+    };
+    current::set(Box::into_raw(Box::new(record)));
+}
+
+/// Ends a request, or, with `full`, the process's heap.
+///
+/// # Safety
+/// Nothing in the heap is used any more; with `full`, nor is the heap.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn shutdown_memory_manager(silent: bool, full: bool) {
+    let record = current::record();
+    if !record.is_null() {
+        // SAFETY: the current record is alive; the rest is the caller's promise.
+        unsafe { zend_mm_shutdown(record, full, silent) }
+    }
+}
+
+/// Whether PHP's memory is in a heap that a shutdown empties at once: nothing stands in its place.
+#[unsafe(no_mangle)]
+pub extern "C" fn is_zend_mm() -> bool {
+    started().handlers().is_none()
+}
+
+/// Whether `address` lies in the current heap, or, where blocks are tracked, begins one.
+#[unsafe(no_mangle)]
+pub extern "C" fn is_zend_ptr(address: *const u8) -> bool {
+    let record = started();
+    match (record.tracked(), record.handlers(), record.heap()) {
+        (Some(tracked), ..) => tracked.holds(address.addr()),
+        (None, None, Some(heap)) => heap.owns(address),
+        _ => false,
+    }
+}
+
+/// Changes the limit on what is held. 0 if it was set; -1 if more is held, even after collecting.
+#[unsafe(no_mangle)]
+pub extern "C" fn zend_set_memory_limit(limit: usize) -> c_int {
+    if started().set_limit(limit) { 0 } else { -1 }
+}
+
+/// Bytes in blocks, or, with `real`, held from the storage. (`memory_get_usage`)
+#[unsafe(no_mangle)]
+pub extern "C" fn zend_memory_usage(real: bool) -> usize {
+    started().usage(real).0
+}
+
+/// The most there were since the request began, or since the peaks were reset. (`memory_get_peak_usage`)
+#[unsafe(no_mangle)]
+pub extern "C" fn zend_memory_peak_usage(real: bool) -> usize {
+    started().usage(real).1
+}
+
+/// Makes the peaks begin anew at what is used now. (`memory_reset_peak_usage`)
+#[unsafe(no_mangle)]
+pub extern "C" fn zend_memory_reset_peak_usage() {
+    started().reset_peaks();
+}

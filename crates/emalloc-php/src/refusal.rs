@@ -1,0 +1,249 @@
+//! Owns what happens when a request cannot be served: PHP is told through its hook, with the original's text, and either
+//! jumps away, takes a null, or gets its memory beyond the limit because it is about to end the script anyway.
+//!
+//! The hook may `longjmp`. So the heap is whole and nothing is borrowed when it is called, and no frame from here up to
+//! PHP's has anything to drop.
+
+use core::cell::Cell;
+use core::ffi::{c_char, c_int, c_void};
+use core::fmt::{self, Write};
+use core::ptr::{self, NonNull};
+use std::io;
+
+use emalloc::heap::{AllocError, Fault, Heap, Limit};
+
+use crate::current;
+use crate::record::Record;
+
+/// What was refused, for the hook. (`struct emalloc_php_refusal`)
+#[repr(C)]
+#[derive(Debug)]
+pub struct Refusal {
+    /// The original's text, with a NUL behind. It lives as long as the call.
+    pub text: *const c_char,
+    /// One of the numbers of [`Kind`].
+    pub kind: c_int,
+    /// The caller takes a null for an answer (PHP 8.2.36's `femalloc` and its like).
+    pub fallible: bool,
+}
+
+/// Why a request was refused. (`EMALLOC_PHP_LIMIT` and so on)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Kind {
+    /// The memory limit stands in the way.
+    Limit = 1,
+    /// So does the hard limit, up to which memory was handed out beyond the memory limit.
+    HardLimit = 2,
+    /// The system has no more.
+    Memory = 3,
+    /// The size is more than an address can count.
+    Overflow = 4,
+}
+
+/// The hook's answer that the request gets its memory beyond the limit, up to the hard one. (`EMALLOC_PHP_BEYOND`)
+/// Any other answer is a null for the caller.
+pub const BEYOND: c_int = 1;
+
+/// PHP's side of a refusal. It may jump out.
+pub type Hook = unsafe extern "C" fn(&Refusal) -> c_int;
+
+struct State {
+    hook: Cell<Option<Hook>>,
+    reporting: Cell<bool>,
+}
+
+// SAFETY: PHP without threads uses its allocator on one thread only, as it does the original.
+unsafe impl Sync for State {}
+
+static STATE: State = State {
+    hook: Cell::new(None),
+    reporting: Cell::new(false),
+};
+
+/// Registers PHP's side of refusals; null takes it out.
+#[unsafe(no_mangle)]
+pub extern "C" fn emalloc_php_set_hook(hook: Option<Hook>) {
+    STATE.hook.set(hook);
+}
+
+/// Says whether PHP is reporting that the limit was reached. Meanwhile no limit is enforced.
+#[unsafe(no_mangle)]
+pub extern "C" fn emalloc_php_set_reporting(reporting: bool) {
+    STATE.reporting.set(reporting);
+}
+
+/// Whether PHP is reporting that the limit was reached.
+#[unsafe(no_mangle)]
+pub extern "C" fn zend_alloc_in_memory_limit_error_reporting() -> bool {
+    STATE.reporting.get()
+}
+
+/// What is asked of a heap.
+#[derive(Clone, Copy)]
+pub enum Request {
+    /// A block of so many bytes.
+    Allocate(usize),
+    /// A block to hold so many bytes.
+    Resize(NonNull<u8>, usize),
+}
+
+impl Request {
+    fn size(self) -> usize {
+        match self {
+            Self::Allocate(size) | Self::Resize(_, size) => size,
+        }
+    }
+
+    fn ask(self, heap: &Heap) -> Result<NonNull<u8>, AllocError> {
+        match self {
+            Self::Allocate(size) => heap.try_allocate(size),
+            // SAFETY: PHP vouches for its block; a refusal has left it as it was.
+            Self::Resize(block, size) => unsafe { heap.try_resize(block, size) },
+        }
+    }
+}
+
+/// Answers a request that `heap`, which is the one of `record`, has refused because of `error`.
+#[cold]
+#[inline(never)]
+pub fn refused(record: &Record, heap: &Heap, request: Request, error: AllocError) -> *mut c_void {
+    match error {
+        AllocError::Limit { .. } => at_limit(record, heap, request, error),
+        // What no address can count: as the original, which rounds up to pages, with its text.
+        AllocError::Overflow { size, .. } if size > usize::MAX - PAGE + 1 => null_after(
+            Kind::Overflow,
+            record.fallible(),
+            &format_args!("Possible integer overflow in memory allocation ({size} + {PAGE})"),
+        ),
+        AllocError::Overflow { size, .. } => {
+            let limit = match heap.limit() {
+                Limit::Bytes(limit) => limit,
+                Limit::Unlimited => isize::MAX as usize,
+            };
+            let error = AllocError::Limit {
+                limit,
+                held: heap.real_usage(),
+                requested: size,
+            };
+            null_after(Kind::Limit, record.fallible(), &error)
+        }
+        AllocError::BadPointer(fault) => corrupted(&fault),
+        error => null_after(Kind::Memory, record.fallible(), &error),
+    }
+}
+
+/// The system's page, as the original's texts name it.
+const PAGE: usize = 4096;
+
+/// The limit stands in the way: PHP decides, or is reporting it already and gets what it needs for that.
+fn at_limit(record: &Record, heap: &Heap, request: Request, error: AllocError) -> *mut c_void {
+    let beyond = if STATE.reporting.get() {
+        Limit::Unlimited
+    } else {
+        match tell(Kind::Limit, record.fallible(), &error) {
+            BEYOND => Limit::Bytes(record.hard_limit()),
+            _ => return ptr::null_mut(),
+        }
+    };
+    let error = match heap.with_limit(beyond, |heap| request.ask(heap)) {
+        Ok(block) => return block.as_ptr().cast(),
+        Err(error) => error,
+    };
+    let AllocError::Limit { limit, .. } = error else {
+        return null_after(Kind::Memory, record.fallible(), &error);
+    };
+    let size = request.size();
+    null_after(
+        Kind::HardLimit,
+        record.fallible(),
+        &format_args!(
+            "Hard memory limit of {limit} bytes exhausted (tried to allocate {size} bytes)"
+        ),
+    )
+}
+
+/// Tells PHP, and answers null if it wants that.
+fn null_after(kind: Kind, fallible: bool, text: &dyn fmt::Display) -> *mut c_void {
+    tell(kind, fallible, text);
+    ptr::null_mut()
+}
+
+/// Tells PHP of a refusal, which may not return.
+#[cold]
+pub fn tell(kind: Kind, fallible: bool, text: &dyn fmt::Display) -> c_int {
+    let Some(hook) = STATE.hook.get() else {
+        say(&format_args!("\nFatal error: {text}"));
+        std::process::exit(255)
+    };
+    let mut buffer = Text::new();
+    // What does not fit is left out; no text of ours is that long.
+    let _ = write!(buffer, "{text}");
+    let refusal = Refusal {
+        text: buffer.0.as_ptr().cast(),
+        kind: kind as c_int,
+        fallible,
+    };
+    // SAFETY: the hook is PHP's side of this; nothing here is to be dropped if it jumps away.
+    unsafe { hook(&refusal) }
+}
+
+/// A text in place, with a NUL behind.
+struct Text([u8; 256], usize);
+
+impl Text {
+    fn new() -> Self {
+        Self([0; 256], 0)
+    }
+}
+
+impl Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = self.0.len() - 1 - self.1;
+        let bytes = text.len().min(room);
+        self.0[self.1..self.1 + bytes].copy_from_slice(&text.as_bytes()[..bytes]);
+        self.1 += bytes;
+        Ok(())
+    }
+}
+
+/// The heap's structure is broken, or a pointer is wrong: ends the process as the original does.
+#[cold]
+pub fn corrupted(fault: &Fault) -> ! {
+    say(fault);
+    std::process::abort()
+}
+
+/// Writes a line to standard error.
+pub fn say(text: &dyn fmt::Display) {
+    // There is nowhere else to say that this failed.
+    let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("{text}\n"));
+}
+
+/// `count * size + offset`, unless that is an overflow: then PHP is told, and if it returns, the caller has nothing to
+/// answer but null.
+#[inline(always)]
+pub fn address(count: usize, size: usize, offset: usize) -> Option<usize> {
+    let bytes = count
+        .checked_mul(size)
+        .and_then(|bytes| bytes.checked_add(offset));
+    if bytes.is_none() {
+        overflow(&AllocError::Overflow {
+            count,
+            size,
+            offset,
+        });
+    }
+    bytes
+}
+
+/// `length + 1`, likewise.
+#[inline(always)]
+pub fn length_and_one(length: usize) -> Option<usize> {
+    address(1, length, 1)
+}
+
+#[cold]
+fn overflow(error: &AllocError) {
+    tell(Kind::Overflow, current::started().fallible(), error);
+}

@@ -1,0 +1,66 @@
+//! Owns the forms that guard the sum of a size, and the copies of texts.
+
+use core::ffi::{c_char, c_void};
+use core::ptr;
+
+use crate::allocate::{allocate, resize};
+use crate::refusal::{address, length_and_one};
+
+/// Allocates `count * size + offset` bytes; an overflow of that is a fatal error. (`safe_emalloc`)
+#[unsafe(no_mangle)]
+pub extern "C" fn _safe_emalloc(count: usize, size: usize, offset: usize) -> *mut c_void {
+    match address(count, size, offset) {
+        Some(bytes) => allocate(bytes),
+        None => ptr::null_mut(),
+    }
+}
+
+/// Makes a block hold `count * size + offset` bytes; an overflow of that is a fatal error. (`safe_erealloc`)
+///
+/// # Safety
+/// As [`_erealloc`](crate::allocate::_erealloc).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn _safe_erealloc(
+    block: *mut c_void,
+    count: usize,
+    size: usize,
+    offset: usize,
+) -> *mut c_void {
+    match address(count, size, offset) {
+        // SAFETY: the caller's promise.
+        Some(bytes) => unsafe { resize(block, bytes) },
+        None => ptr::null_mut(),
+    }
+}
+
+/// A copy of a text with its NUL. (`estrdup`)
+///
+/// # Safety
+/// `text` ends with a NUL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn _estrdup(text: *const c_char) -> *mut c_char {
+    // SAFETY: the caller's promise.
+    let length = unsafe { libc::strlen(text) };
+    // SAFETY: so many bytes are there.
+    unsafe { _estrndup(text, length) }
+}
+
+/// A copy of `length` bytes with a NUL behind. (`estrndup`)
+///
+/// # Safety
+/// There are that many bytes at `text`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn _estrndup(text: *const c_char, length: usize) -> *mut c_char {
+    let Some(bytes) = length_and_one(length) else {
+        return ptr::null_mut();
+    };
+    let copy = allocate(bytes).cast::<c_char>();
+    if copy.is_null() {
+        return copy;
+    }
+    // SAFETY: the caller's promise; the copy is one byte longer and overlaps nothing.
+    unsafe { copy.copy_from_nonoverlapping(text, length) };
+    // SAFETY: that byte.
+    unsafe { copy.add(length).write(0) };
+    copy
+}

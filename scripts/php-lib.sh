@@ -1,0 +1,83 @@
+# Shared by the scripts about PHP; sourced after lib.sh, never run.
+#
+# Owns: PHP's source, the build with PHP's own allocator ("stock") and the one with ours in its place ("swapped").
+# All of it lies in the work folder and is made once; what depends on our source is made anew.
+# shellcheck shell=bash
+
+PHP_VERSION=8.2.32-1~deb12u1
+PHP_SOURCE=php8.2_${PHP_VERSION%%-*}.orig.tar.xz
+
+# heavy COMMAND...: a long job of low priority.
+heavy() { nice "$@"; }
+
+# php_fetch: Debian's source package, with a package index of its own, so that the machine's package sources stay as they
+# are. apt checks what it fetches.
+php_fetch() {
+    [ ! -e "$WORK/$PHP_SOURCE" ] || return 0
+    local apt="$WORK/apt" mirror options
+    mirror=$(debian_mirror)
+    mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
+    echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror:-http://deb.debian.org/debian} bookworm main" \
+        >"$apt/sources.list"
+    options=(
+        -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
+        -o "Dir::State::lists=$apt/lists" -o "Dir::Cache=$apt/cache" -o APT::Sandbox::User=root
+    )
+    apt-get "${options[@]}" update
+    (cd "$WORK" && apt-get "${options[@]}" source --download-only "php8.2=$PHP_VERSION")
+    rm -rf "$apt"
+    [ -e "$WORK/$PHP_SOURCE" ]
+}
+
+# php_stock: PHP as it is. Some extensions are built as modules for the applications of the bench; the program itself
+# is the one of --disable-all.
+php_stock() {
+    [ ! -e "$WORK/stock/built" ] || return 0
+    rm -rf "$WORK/stock"
+    mkdir "$WORK/stock"
+    tar -C "$WORK/stock" --strip-components=1 -xf "$WORK/$PHP_SOURCE"
+    cd "$WORK/stock"
+    heavy ./configure --prefix="$WORK/nowhere" --disable-all --enable-cli --enable-ctype=shared --enable-filter=shared \
+        --enable-mbstring=shared --disable-mbregex --enable-session=shared --enable-tokenizer=shared
+    heavy make -j"$(nproc)"
+    touch built
+}
+
+# php_flags VARIABLE...: what PHP's Makefile compiles with.
+php_flags() {
+    # shellcheck disable=SC2016
+    printf 'include Makefile\nshow:\n\t@echo %s\n' "$(printf '$(%s) ' "$@")" | make -s -C "$WORK/stock" -f - show
+}
+
+# defined_in OBJECT: the symbols it defines for others. (nm asks a plugin of LLVM's, which may not know Rust's objects.)
+defined_in() { readelf -sW "$1" | awk '$5 == "GLOBAL" && $7 != "UND" { print $8 }' | LC_ALL=C sort; }
+
+# php_swapped: the same PHP with our library in the place of Zend/zend_alloc.o: one object that defines exactly what that
+# one does; everything else in it becomes local.
+php_swapped() {
+    local crate="$ROOT/crates/emalloc-php" out="$WORK/swapped" compiler flags name wanted=()
+    mkdir -p "$out"
+    cd "$ROOT"
+    heavy cargo build --quiet --locked --profile php --package emalloc-php
+    compiler=$(php_flags CC)
+    flags=$(php_flags COMMON_FLAGS CFLAGS_CLEAN EXTRA_CFLAGS)
+    # PHP's flags name folders below its own.
+    # shellcheck disable=SC2086
+    (cd "$WORK/stock" && $compiler $flags -I"$crate/include" -DZEND_ENABLE_STATIC_TSRMLS_CACHE=1 \
+        -c "$crate/php/hook.c" -o "$out/hook.o")
+    defined_in "$WORK/stock/Zend/zend_alloc.o" >"$out/exports"
+    while read -r name; do wanted+=(-u "$name"); done <"$out/exports"
+    ld -r -o "$out/emalloc.o" "${wanted[@]}" "$out/hook.o" target/php/libemalloc_php.a
+    objcopy --keep-global-symbols="$out/exports" "$out/emalloc.o"
+    defined_in "$out/emalloc.o" | diff - "$out/exports"
+    # libtool takes the one for the other.
+    touch "$out/emalloc.lo"
+    cd "$WORK/stock"
+    sed "/^PHP_GLOBAL_OBJS/s|Zend/zend_alloc\.lo|$out/emalloc.lo|" Makefile >"$out/Makefile"
+    rm -f "$out/php"
+    # Extensions are there already, and depend on nothing that changed.
+    make -s -f "$out/Makefile" SAPI_CLI_PATH="$out/php" "$out/php"
+    # That it is ours: it knows our settings.
+    if EMALLOC_SEGMENT_SIZE=3M "$out/php" -n -r 'echo 1;' 2>"$out/probe"; then return 1; fi
+    grep -q '^EMALLOC_SEGMENT_SIZE must be a power of two' "$out/probe"
+}
