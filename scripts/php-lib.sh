@@ -72,12 +72,21 @@ php_swapped() {
     defined_in "$out/emalloc.o" | diff - "$out/exports"
     # libtool takes the one for the other.
     touch "$out/emalloc.lo"
+    mkdir -p "$out"/sapi/{cli,cgi,phpdbg}
+    rm -f "$out"/sapi/*/php*
     cd "$WORK/stock"
     sed "/^PHP_GLOBAL_OBJS/s|Zend/zend_alloc\.lo|$out/emalloc.lo|" Makefile >"$out/Makefile"
-    rm -f "$out/php"
-    # Extensions are there already, and depend on nothing that changed.
-    make -s -f "$out/Makefile" SAPI_CLI_PATH="$out/php" "$out/php"
+    make -s -f "$out/Makefile" SAPI_CLI_PATH="$out/sapi/cli/php" SAPI_CGI_PATH="$out/sapi/cgi/php-cgi" \
+        BUILD_BINARY="$out/sapi/phpdbg/phpdbg" "$out"/sapi/{cli/php,cgi/php-cgi,phpdbg/phpdbg}
     # That it is ours: it knows our settings.
-    if EMALLOC_SEGMENT_SIZE=3M "$out/php" -n -r 'echo 1;' 2>"$out/probe"; then return 1; fi
+    if EMALLOC_SEGMENT_SIZE=3M "$out/sapi/cli/php" -n -r 'echo 1;' 2>"$out/probe"; then return 1; fi
     grep -q '^EMALLOC_SEGMENT_SIZE must be a power of two' "$out/probe"
+}
+
+# php_build: both of them.
+php_build() {
+    need packages packages gcc make libc6-dev pkg-config dpkg-dev xz-utils binutils
+    need php-source php_fetch
+    need php-stock php_stock
+    need php-swapped php_swapped
 }

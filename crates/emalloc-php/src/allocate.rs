@@ -32,7 +32,7 @@ pub extern "C" fn _emalloc_huge(size: usize) -> *mut c_void {
 #[inline(always)]
 pub(crate) fn allocate(size: usize) -> *mut c_void {
     match plain() {
-        Some(heap) => allocate_from(heap, size),
+        Some(heap) => allocate_from(&heap, size),
         None => allocate_elsewhere(size),
     }
 }
@@ -160,9 +160,9 @@ pub(crate) unsafe fn resize(block: *mut c_void, size: usize) -> *mut c_void {
         // SAFETY: the caller's promise.
         (Some(heap), Some(block)) => match unsafe { heap.try_resize(block.cast(), size) } {
             Ok(block) => block.as_ptr().cast(),
-            Err(error) => refused(heap, Request::Resize(block.cast(), size), error),
+            Err(error) => refused(&heap, Request::Resize(block.cast(), size), error),
         },
-        (Some(heap), None) => allocate_from(heap, size),
+        (Some(heap), None) => allocate_from(&heap, size),
         // SAFETY: the caller's promise.
         (None, _) => unsafe { resize_elsewhere(block, size) },
     }
@@ -205,7 +205,7 @@ pub extern "C" fn _ecalloc(count: usize, size: usize) -> *mut c_void {
 pub unsafe extern "C" fn _zend_mem_block_size(block: *mut c_void) -> usize {
     match plain() {
         // SAFETY: the caller's promise.
-        Some(heap) => unsafe { Record::size_in(heap, block) },
+        Some(heap) => unsafe { Record::size_in(&heap, block) },
         None => 0,
     }
 }

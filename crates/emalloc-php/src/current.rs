@@ -4,17 +4,18 @@
 //! PHP and that heap. So the fast paths ask one question: with custom handlers, with `USE_ZEND_ALLOC=0` and before the
 //! start there is no plain heap.
 
-use core::cell::{Cell, UnsafeCell};
+use core::cell::Cell;
+use core::ffi::c_void;
 use core::mem::ManuallyDrop;
-use core::ptr;
+use core::ptr::{self, NonNull};
 
 use emalloc::Heap;
 
 use crate::record::Record;
 
 struct Current {
-    /// A second handle to the record's heap; the record owns it.
-    plain: UnsafeCell<Option<ManuallyDrop<Heap>>>,
+    /// The record's heap.
+    plain: Cell<Option<NonNull<c_void>>>,
     record: Cell<*mut Record>,
 }
 
@@ -22,15 +23,15 @@ struct Current {
 unsafe impl Sync for Current {}
 
 static CURRENT: Current = Current {
-    plain: UnsafeCell::new(None),
+    plain: Cell::new(None),
     record: Cell::new(ptr::null_mut()),
 };
 
 /// The current heap, if PHP is to use it directly. For one operation.
 #[inline(always)]
-pub fn plain<'a>() -> Option<&'a Heap> {
-    // SAFETY: `refresh` is the only one that writes, on this thread, and no operation is running then.
-    unsafe { (*CURRENT.plain.get()).as_deref() }
+pub fn plain() -> Option<ManuallyDrop<Heap>> {
+    // SAFETY: the record owns the heap, and `refresh` is called before that ends.
+    CURRENT.plain.get().map(|raw| unsafe { Heap::view(raw) })
 }
 
 /// The current record; null before the start and after the end.
@@ -60,9 +61,6 @@ pub fn refresh() {
     // SAFETY: the record is null or alive.
     let heap = unsafe { CURRENT.record.get().as_ref() }
         .filter(|record| record.handlers().is_none())
-        .and_then(Record::heap)
-        // SAFETY: the copy is a handle to the same heap and never dropped; it is replaced before the record goes.
-        .map(|heap| ManuallyDrop::new(unsafe { ptr::read(heap) }));
-    // SAFETY: nobody holds a reference: operations are over, see `plain`.
-    unsafe { *CURRENT.plain.get() = heap };
+        .and_then(Record::heap);
+    CURRENT.plain.set(heap.map(Heap::as_raw));
 }

@@ -272,6 +272,7 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
             run_counts: [const { Cell::new(0) }; _],
             nursery: plan.nursery,
             free_runs: FreeRuns::new(),
+            growing_end: Cell::new(0),
             index: Index::new(),
             newest: Cell::new(None),
             first: segment,

@@ -17,9 +17,23 @@ impl State {
     /// Takes a run of `pages` pages and marks them all `rest`; `None` if no free run is long enough.
     #[inline]
     pub fn take_pages(&self, pages: usize, rest: u8, thorough: bool) -> Option<Page> {
-        let run = self.free_runs.find(&self.geometry, pages, thorough)?;
+        let mut run = self.free_runs.find(&self.geometry, pages, thorough)?;
+        if run.start().addr() == self.growing_end.get() {
+            run = self.spare(run, pages);
+        }
         self.take_front(run, pages, rest);
         Some(run)
+    }
+
+    /// Another free run of `pages` pages than `run`, which lies behind a block that grows; that one if there is none but
+    /// in segments that are empty.
+    #[cold]
+    #[inline(never)]
+    fn spare(&self, run: Page, pages: usize) -> Page {
+        self.free_runs
+            .find_other(&self.geometry, pages, run)
+            .filter(|other| !self.is_whole(other.segment, other.span(&self.geometry)))
+            .unwrap_or(run)
     }
 
     /// Takes a run of `pages` pages that begins at a multiple of `align` bytes.
@@ -110,6 +124,7 @@ impl State {
         }
         self.take_front(next, new - old, rest);
         run.set_span(&self.geometry, new);
+        self.growing_end.set(run.plus(new).start().addr());
         true
     }
 

@@ -62,6 +62,7 @@ impl State {
         }
         self.nursery.next.set(self.nursery.start);
         self.free_runs.clear();
+        self.growing_end.set(0);
         self.empty_segments.set(0);
         self.reserve_at.set(None);
         self.refusal.set(None);

@@ -164,6 +164,26 @@ impl FreeRuns {
         Some(geometry.page_of(self.lists[list].get()))
     }
 
+    /// Another run of at least `pages` pages than `run`, which `find` answered, as near to it in length as a short search
+    /// finds.
+    pub fn find_other(&self, geometry: &Geometry, pages: usize, run: Page) -> Option<Page> {
+        let info = run.info(geometry);
+        let mut list = list_of(run.span(geometry));
+        let mut other = info.next.get();
+        for _ in 0..TRIES {
+            while other.is_null() {
+                list = self.first_filled(list + 1)?;
+                other = self.lists[list].get();
+            }
+            let first = geometry.page_of(other);
+            if first.span(geometry) >= pages {
+                return Some(first);
+            }
+            other = info_at(other)?.next.get();
+        }
+        None
+    }
+
     /// Pages of the longest free run.
     pub fn longest(&self, geometry: &Geometry) -> usize {
         let last = match (self.filled[0].get(), self.filled[1].get()) {
