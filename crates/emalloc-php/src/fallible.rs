@@ -90,7 +90,9 @@ pub extern "C" fn zend_mm_set_fallible(fallible: bool) {
 #[unsafe(no_mangle)]
 pub extern "C" fn zend_set_memory_hard_limit_percent(percent: c_long) -> core::ffi::c_int {
     let record = started();
-    let number = usize::try_from(percent).ok().filter(|&number| number >= 100);
+    let number = usize::try_from(percent)
+        .ok()
+        .filter(|&number| number >= 100);
     if (percent != -1 && number.is_none()) || record.usage(true).0 > record.limit() {
         return -1;
     }

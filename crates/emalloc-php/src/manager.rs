@@ -28,7 +28,8 @@ pub(crate) struct PhpSettings {
 
 impl PhpSettings {
     fn from_env() -> Result<Self, SettingsError> {
-        let value = |name: &str| env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+        let value =
+            |name: &str| env::var_os(name).map(|value| value.to_string_lossy().into_owned());
         let is_set = |names: [&str; 2]| names.iter().any(|name| env::var_os(name).is_some());
         let segment_named = is_set(["EMALLOC_SEGMENT_SIZE", "ZEND_MM_SEG_SIZE"]);
         let settings = Settings::from_lookup(|name| match name {
@@ -38,8 +39,10 @@ impl PhpSettings {
             _ => value(name),
         })?;
         // As PHP reads numbers: whatever does not begin with one is 0.
-        let tracked = value("USE_TRACKED_ALLOC")
-            .is_some_and(|text| text.trim_start().starts_with(|c: char| ('1'..='9').contains(&c)));
+        let tracked = value("USE_TRACKED_ALLOC").is_some_and(|text| {
+            text.trim_start()
+                .starts_with(|c: char| ('1'..='9').contains(&c))
+        });
         Ok(Self {
             settings,
             named: is_set(["EMALLOC_STORAGE", "ZEND_MM_MEM_TYPE"]),

@@ -168,9 +168,7 @@ impl Record {
         // SAFETY: the caller's promise.
         match unsafe { heap.try_resize(block.cast(), size) } {
             Ok(block) => block.as_ptr().cast(),
-            Err(error) => {
-                refusal::refused(self, heap, Request::Resize(block.cast(), size), error)
-            }
+            Err(error) => refusal::refused(self, heap, Request::Resize(block.cast(), size), error),
         }
     }
 

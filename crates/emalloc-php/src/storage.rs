@@ -10,8 +10,7 @@ use emalloc::storage::{Capabilities, Grant, Storage, StorageError};
 #[derive(Clone, Copy, Debug)]
 pub struct StorageHandlers {
     /// Memory of so many bytes at a multiple of the alignment, or null.
-    pub chunk_alloc:
-        Option<unsafe extern "C" fn(*mut StorageRecord, usize, usize) -> *mut c_void>,
+    pub chunk_alloc: Option<unsafe extern "C" fn(*mut StorageRecord, usize, usize) -> *mut c_void>,
     /// Gives it back.
     pub chunk_free: Option<unsafe extern "C" fn(*mut StorageRecord, *mut c_void, usize)>,
     /// Makes it smaller where it is.

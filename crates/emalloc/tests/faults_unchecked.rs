@@ -101,6 +101,7 @@ fn any_address_may_be_asked_about() {
         small.addr().get(),
         segment + SEGMENT - 1,
         huge.addr().get(),
+        huge.addr().get() + HUGE - 1,
         pinned.addr().get(),
     ] {
         assert!(

@@ -297,18 +297,19 @@ impl Heap {
 
     /// Whether `address` lies in a segment of this heap. Any address may be asked for. (`is_zend_ptr`)
     ///
-    /// A huge block's segment is known by the part of it up to the segment size.
+    /// Costs a search of the index, and for what is no small or large block a look at each huge one.
     pub fn owns(&self, address: *const u8) -> bool {
         let (state, address) = (self.state(), address.addr());
-        let holds = |at| {
-            state.find_segment(at).is_some_and(|segment| {
-                let header = segment.header();
-                address.wrapping_sub(header.base.get().addr().get()) < header.size.get()
-            })
+        let holds = |segment: Segment| {
+            let header = segment.header();
+            address.wrapping_sub(header.base.get().addr().get()) < header.size.get()
         };
+        let found = |at| state.find_segment(at).is_some_and(holds);
         // The second one finds a block that begins right behind its header's segment (see `segment`).
-        holds(address & !(state.geometry.segment_size - 1))
-            || holds(state.geometry.segment_address(address))
+        found(address & !(state.geometry.segment_size - 1))
+            || found(state.geometry.segment_address(address))
+            // From an address further inside a huge block nothing leads to its header.
+            || (state.huge_segments.get() > 0 && state.segments().any(holds))
     }
 
     /// Tells the handler of a wrong pointer that the caller's caller gave.

@@ -233,7 +233,8 @@ impl State {
             return new;
         }
         if size > old {
-            self.growing_end.set(new.addr() + size.next_multiple_of(PAGE));
+            self.growing_end
+                .set(new.addr() + size.next_multiple_of(PAGE));
         }
         // SAFETY: both blocks have that many bytes; the new one overlaps nothing alive.
         unsafe { ptr::copy_nonoverlapping(block.as_ptr(), new, bytes) };
