@@ -58,7 +58,7 @@ php_swapped() {
     local crate="$ROOT/crates/emalloc-php" out="$WORK/swapped" compiler flags name wanted=()
     mkdir -p "$out"
     cd "$ROOT"
-    heavy cargo build --quiet --locked --profile php --package emalloc-php
+    heavy cargo build --quiet --locked --profile c --package emalloc-php
     compiler=$(php_flags CC)
     flags=$(php_flags COMMON_FLAGS CFLAGS_CLEAN EXTRA_CFLAGS)
     # PHP's flags name folders below its own.
@@ -67,7 +67,7 @@ php_swapped() {
         -c "$crate/php/hook.c" -o "$out/hook.o")
     defined_in "$WORK/stock/Zend/zend_alloc.o" >"$out/exports"
     while read -r name; do wanted+=(-u "$name"); done <"$out/exports"
-    ld -r -o "$out/emalloc.o" "${wanted[@]}" "$out/hook.o" target/php/libemalloc_php.a
+    ld -r -o "$out/emalloc.o" "${wanted[@]}" "$out/hook.o" target/c/libemalloc_php.a
     objcopy --keep-global-symbols="$out/exports" "$out/emalloc.o"
     defined_in "$out/emalloc.o" | diff - "$out/exports"
     # libtool takes the one for the other.

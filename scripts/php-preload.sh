@@ -22,7 +22,7 @@ CRATE=crates/emalloc-php
 # build: the library, PHP's side of it, and the program.
 build() {
     local includes
-    nice cargo build --quiet --locked --profile php --package emalloc-php
+    nice cargo build --quiet --locked --profile c --package emalloc-php
     read -ra includes <<<"$(php-config8.2 --includes)"
     cc -O2 -fPIC -shared -D_GNU_SOURCE -I$CRATE/include "${includes[@]}" $CRATE/php/hook.c -o "$WORK/libemalloc-php-hook.so"
     cc -O2 -D_GNU_SOURCE -I$CRATE/include "${includes[@]}" $CRATE/php/run.c -o "$WORK/run" -lphp8.2
@@ -38,7 +38,7 @@ run() {
 
 # compare SCRIPT...: a table.
 compare() {
-    local script stock ours same preload="$ROOT/target/php/libemalloc_php.so $WORK/libemalloc-php-hook.so"
+    local script stock ours same preload="$ROOT/target/c/libemalloc_php.so $WORK/libemalloc-php-hook.so"
     printf '\n| script | output and status | usage, stock | usage, ours | served by |\n|---|---|--:|--:|---|\n'
     for script; do
         # A segment size that the original does not have shows in the figures.

@@ -1,7 +1,7 @@
 //! Owns what the header of PHP 8.2.36 has beyond that of earlier ones: forms that answer null at the limit, the hard
 //! limit, and the count of allocations. The rest of it, which needs PHP's own structures, is in `php/hook.c`.
 
-use core::ffi::{c_long, c_void};
+use core::ffi::{c_int, c_void};
 
 use crate::allocate::{_ecalloc, _emalloc, _erealloc};
 use crate::current::started;
@@ -88,7 +88,7 @@ pub extern "C" fn zend_mm_set_fallible(fallible: bool) {
 /// Sets how far beyond the limit memory is handed out to a script that is about to end because of the limit: in percent of
 /// it, at least 100; -1: twice the limit, or 1 GiB more for limits above that. 0 if it was set, -1 if not.
 #[unsafe(no_mangle)]
-pub extern "C" fn zend_set_memory_hard_limit_percent(percent: c_long) -> core::ffi::c_int {
+pub extern "C" fn zend_set_memory_hard_limit_percent(percent: isize) -> c_int {
     let record = started();
     let number = usize::try_from(percent)
         .ok()

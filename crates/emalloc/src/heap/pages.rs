@@ -13,6 +13,9 @@ const CACHED: usize = 4 << 20;
 /// Bytes that processors fetch at a time: some fetch more, few less.
 const LINE: usize = 64;
 
+/// A block that has grown to so many pages keeps those behind it to itself, if it can be: the hole it would leave is large.
+const GROWING: usize = 32;
+
 impl State {
     /// Takes a run of `pages` pages and marks them all `rest`; `None` if no free run is long enough.
     #[inline]
@@ -124,8 +127,16 @@ impl State {
         }
         self.take_front(next, new - old, rest);
         run.set_span(&self.geometry, new);
-        self.growing_end.set(run.plus(new).start().addr());
+        self.note_growing(run.plus(new).start().addr(), new);
         true
+    }
+
+    /// Notes that a large block of now `pages` pages has grown, and ends at `end`.
+    #[inline]
+    pub fn note_growing(&self, end: usize, pages: usize) {
+        if pages >= GROWING {
+            self.growing_end.set(end);
+        }
     }
 
     /// Gives a run of `pages` pages back. The segment may leave the heap because of it.
