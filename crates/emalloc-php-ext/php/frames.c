@@ -1,0 +1,53 @@
+/* Owns the answer to where PHP is: the calls under way, the innermost first, without asking for memory. */
+#include "php_emalloc.h"
+
+static emalloc_text name(const zend_string *string)
+{
+	return string ? emalloc_lend(ZSTR_VAL(string), ZSTR_LEN(string)) : emalloc_lend("", 0);
+}
+
+/* The line that a call of a script is at. */
+static uint32_t line_of(const zend_execute_data *call)
+{
+	const zend_op *at = call->opline;
+	if (at == NULL) {
+		return call->func->op_array.opcodes[0].lineno;
+	}
+	if (EG(exception) && at->opcode == ZEND_HANDLE_EXCEPTION && at->lineno == 0 && EG(opline_before_exception)) {
+		return EG(opline_before_exception)->lineno;
+	}
+	return at->lineno;
+}
+
+size_t emalloc_frames(emalloc_frame *frames, size_t most)
+{
+	size_t count = 0;
+	if (zend_is_compiling() && most > 0) {
+		emalloc_frame *frame = &frames[count++];
+		frame->function = emalloc_lend(ZEND_STRL("{compiler}"));
+		frame->class = emalloc_lend("", 0);
+		frame->file = name(zend_get_compiled_filename());
+		frame->line = zend_get_compiled_lineno();
+	}
+	for (const zend_execute_data *call = EG(current_execute_data); call && count < most; call = call->prev_execute_data) {
+		const zend_function *function = call->func;
+		if (function == NULL) {
+			continue;
+		}
+		emalloc_frame *frame = &frames[count++];
+		frame->function = name(function->common.function_name);
+		frame->class = name(function->common.scope ? function->common.scope->name : NULL);
+		if (ZEND_USER_CODE(function->type)) {
+			frame->file = name(function->op_array.filename);
+			frame->line = line_of(call);
+		} else {
+			frame->file = emalloc_lend("", 0);
+			frame->line = 0;
+		}
+	}
+	if (count == 0 && most > 0) {
+		/* PHP begins or ends a request. */
+		frames[count++] = (emalloc_frame) { emalloc_lend(ZEND_STRL("{php}")), name(NULL), name(NULL), 0 };
+	}
+	return count;
+}

@@ -1,0 +1,278 @@
+//! Owns the heap that requests live on in *heap* mode, its limit and its resets,
+//! and beside it the original's heap, whose blocks come to our free, too.
+//!
+//! Which of the two a block is of, its address tells: the word before which our segments note their owner is
+//! read, at most 2 MiB before the block. A chunk of the original's begins there at the earliest, so it can be
+//! read; only a huge block of the original's begins its own chunk, and no block of ours lies at a multiple of
+//! 2 MiB. Where others had handlers in before us, their blocks may lie anywhere: then the heap is asked by its index.
+
+use core::cell::{Cell, RefCell};
+use core::panic::Location;
+use core::ptr::{self, NonNull};
+use std::format;
+use std::string::{String, ToString};
+
+use emalloc::heap::{AllocError, Fault, FaultKind, Handler, Heap, Limit};
+use emalloc::interface::Settings;
+
+use crate::config::{Config, MAX_SEGMENT};
+use crate::host::{Host, Refusal, Text};
+use crate::single::Single;
+use crate::{leaks, storage, watch};
+
+/// The heap's side of the extension.
+pub struct Own {
+    host: Cell<Host>,
+    pub config: Config,
+    /// In *heap* mode.
+    pub heap: Option<Heap>,
+    /// A request has ended; what is asked for once PHP has freed its last block is the next one's.
+    pub ending: Cell<bool>,
+    /// That request ended with a fatal error: what is left over is nobody's fault.
+    pub broken: Cell<bool>,
+    /// Blocks were refused, and served all the same: the heap's limit is not `memory_limit`.
+    raised: Cell<bool>,
+    /// The script of the request that ended, for reports.
+    pub script: RefCell<String>,
+    /// Requests so far, and bytes the last one left in blocks.
+    pub requests: Cell<usize>,
+    pub left: Cell<usize>,
+}
+
+impl Own {
+    /// The glue's functions, and the original's heap.
+    #[inline(always)]
+    pub fn host(&self) -> Host {
+        self.host.get()
+    }
+
+    /// Others have handlers in now, below ours.
+    pub fn set_host(&self, host: Host) {
+        self.host.set(host);
+    }
+}
+
+static OWN: Single<Option<Own>> = Single::new(None);
+
+/// The heap's side, once it is there.
+#[inline(always)]
+pub fn own() -> &'static Own {
+    // SAFETY: handlers and functions are only called between `start` and `stop`, on PHP's one thread; what changes
+    // in between are cells, and the heap by `next_request`, which nobody else uses meanwhile.
+    unsafe { (*OWN.get()).as_ref().unwrap_unchecked() }
+}
+
+/// Our heap, in *heap* mode.
+#[inline(always)]
+pub fn heap() -> &'static Heap {
+    // SAFETY: the handlers that call this are only handed out in heap mode.
+    unsafe { own().heap.as_ref().unwrap_unchecked() }
+}
+
+/// Begins; an error says why there is no heap.
+pub fn start(host: Host, config: Config, with_heap: bool) -> Result<(), String> {
+    let heap = match with_heap {
+        true => Some(build(&config)?),
+        false => None,
+    };
+    let own = Own {
+        host: Cell::new(host),
+        config,
+        heap,
+        ending: Cell::new(false),
+        broken: Cell::new(false),
+        raised: Cell::new(false),
+        script: RefCell::default(),
+        requests: Cell::new(0),
+        left: Cell::new(0),
+    };
+    // SAFETY: nobody uses it yet.
+    unsafe { *OWN.get() = Some(own) };
+    set_limit(php_limit());
+    Ok(())
+}
+
+/// Ends; the heap's memory is given back.
+pub fn stop() {
+    // SAFETY: the handlers are out, so nobody uses it any more.
+    unsafe { *OWN.get() = None };
+}
+
+fn build(config: &Config) -> Result<Heap, String> {
+    // The reserve is for handlers that recover; PHP's error may use all it needs.
+    let builder = Heap::builder()
+        .segment_size(config.segment_size)
+        .checked(config.debug)
+        .reserve(0)
+        .handler(Report);
+    let built = if config.storage == storage::DEFAULT {
+        storage::build_default(builder)
+    } else {
+        let mut settings = Settings::default();
+        settings.storage.clone_from(&config.storage);
+        let named = settings.builder().map_err(|error| error.to_string())?;
+        named
+            .segment_size(config.segment_size)
+            .checked(config.debug)
+            .reserve(0)
+            .handler(Report)
+            .build()
+    };
+    built.map_err(|error| error.to_string())
+}
+
+fn php_limit() -> usize {
+    // SAFETY: it is the glue's function.
+    unsafe { (own().host().limit)() }
+}
+
+/// Bounds the heap by `memory_limit`, like the original never to less than a segment. Says no if more is held.
+pub fn set_limit(bytes: usize) -> bool {
+    let Some(heap) = &own().heap else { return true };
+    let bytes = bytes.max(heap.segment_size());
+    let set = heap.set_limit(Limit::Bytes(bytes)).is_ok();
+    if set {
+        own().raised.set(false);
+    }
+    set
+}
+
+/// Allows the heap what it holds, and nothing more than `memory_limit` beside.
+fn set_limit_at_least_held() {
+    if !set_limit(php_limit()) {
+        let held = heap().real_usage();
+        // What is held is allowed, so this cannot be refused.
+        let _ = heap().set_limit(Limit::Bytes(held));
+        own().raised.set(true);
+    }
+}
+
+/// Lets everything through while PHP reports that too much was asked for, or ends that.
+pub fn lift_limit(lift: bool) {
+    if own().heap.is_none() {
+        return;
+    }
+    if lift {
+        let _ = heap().set_limit(Limit::Unlimited);
+        own().raised.set(true);
+    } else {
+        set_limit_at_least_held();
+    }
+}
+
+/// What becomes of a request that the heap refused; `again` makes it once more.
+///
+/// The report may jump out of here (PHP's bail-out): nothing here needs to be dropped.
+#[cold]
+#[inline(never)]
+pub fn refused(error: AllocError, size: usize, again: impl Fn() -> *mut u8) -> *mut u8 {
+    let host = own().host();
+    let (refusal, limit) = match error {
+        AllocError::Limit { .. } => {
+            // Under a limit that an earlier refusal raised, there may be room now.
+            if own().raised.get() && set_limit(php_limit()) {
+                let block = again();
+                if !block.is_null() {
+                    return block;
+                }
+            }
+            (Refusal::Limit, php_limit().max(heap().segment_size()))
+        }
+        AllocError::Overflow { .. } => (Refusal::Overflow, 0),
+        _ => (Refusal::Storage, heap().real_usage()),
+    };
+    // SAFETY: it is the glue's function.
+    if !unsafe { (host.refused)(refusal, limit, size) } {
+        return ptr::null_mut();
+    }
+    lift_limit(true);
+    let block = again();
+    lift_limit(false);
+    block
+}
+
+/// Whether `block` is certainly not ours, or no block at all.
+#[inline(always)]
+pub fn is_foreign<const CAREFUL: bool>(block: *mut u8) -> bool {
+    block.addr().is_multiple_of(MAX_SEGMENT) || CAREFUL && !heap().owns(block)
+}
+
+/// Frees a block of the original's, or null.
+#[cold]
+#[inline(never)]
+pub fn free_foreign(block: *mut u8) {
+    let host = own().host();
+    // SAFETY: it is not ours, so it is theirs.
+    unsafe { (host.free)(host.heap, block) };
+}
+
+/// Hears what the heap says of blocks that are not its own, or wrong.
+pub struct Report;
+
+impl Handler for Report {
+    fn fault(&self, _: &Heap, fault: &Fault, _: &Location<'_>) {
+        if fault.kind == FaultKind::Foreign {
+            return free_foreign(ptr::with_exposed_provenance_mut(fault.address));
+        }
+        tell_fault(fault)
+    }
+}
+
+/// Ends the process, saying what was wrong with a pointer.
+#[cold]
+pub fn tell_fault(fault: &Fault) -> ! {
+    let text = format!("zend_mm_heap corrupted: {fault}");
+    // SAFETY: it is the glue's function, and the text is there meanwhile.
+    unsafe { (own().host().fault)(Text::new(&text)) }
+}
+
+/// The request that ends leaves nothing; `broken` if it ended with a fatal error.
+pub fn request_ended(broken: bool) {
+    own().ending.set(true);
+    own().broken.set(broken);
+    watch::watch().hurry();
+}
+
+/// Begins the next request, if one has ended and PHP has freed its last block. To be called where memory is asked for.
+#[cold]
+#[inline(never)]
+pub fn next_request() {
+    // SAFETY: it is the glue's function.
+    if !own().ending.get() || !unsafe { (own().host().request_is_over)() } {
+        return;
+    }
+    end_request();
+    // SAFETY: as in `own`; no block is in use any more, for PHP has freed its last one.
+    let heap = unsafe { (*OWN.get()).as_mut().and_then(|own| own.heap.as_mut()) };
+    match heap {
+        Some(heap) => heap.reset(),
+        // SAFETY: it is the glue's function, and as above.
+        None => unsafe { (own().host().reset_original)() },
+    }
+    set_limit(php_limit());
+}
+
+/// Counts the request that ended, and says what it left, if that is wanted.
+pub fn end_request() {
+    let own = own();
+    if !own.ending.replace(false) {
+        return;
+    }
+    own.requests.set(own.requests.get() + 1);
+    own.left.set(own.heap.as_ref().map_or(0, Heap::usage));
+    if own.config.leaks && !own.broken.get() {
+        leaks::report();
+    }
+    watch::watch().forget_all();
+}
+
+/// Whether the block is one of our heap's; any address may be asked for.
+pub fn owns(block: *const u8) -> bool {
+    own().heap.as_ref().is_some_and(|heap| heap.owns(block))
+}
+
+/// A block that is not null.
+#[inline(always)]
+pub fn some(block: *mut u8) -> Option<NonNull<u8>> {
+    NonNull::new(block)
+}

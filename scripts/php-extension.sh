@@ -1,0 +1,112 @@
+#!/usr/bin/env bash
+# Builds emalloc.so, the extension for stock PHP, and tests or installs it.
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+usage() {
+    cat <<'EOT'
+usage: scripts/php-extension.sh [--print-path | --test [TEST...] | --install]
+
+Builds the extension for the PHP that php-config belongs to (PHP 8.2 without threads), below target/php-extension.
+
+  --print-path   prints where emalloc.so lies, and nothing else on standard output
+  --test         runs its tests with PHP's run-tests.php, or only the ones named
+  --install      installs it into PHP's folder for extensions (as `make install` does)
+
+As root it installs php8.2-dev and php8.2-cli with apt-get where they are missing; otherwise it says so and stops.
+
+PHP_CONFIG: the php-config to build for (default php-config8.2, else php-config).
+EOT
+}
+
+TARGET=${CARGO_TARGET_DIR:-$ROOT/target}
+BUILD=$TARGET/php-extension
+SOURCE=$ROOT/crates/emalloc-php-ext/php
+
+php_config() {
+    command -v "${PHP_CONFIG:-php-config8.2}" || command -v php-config || true
+}
+
+# build: on standard error all that is said.
+build() {
+    if [ -z "$(php_config)" ] || ! command -v make cc >/dev/null; then
+        packages php8.2-cli php8.2-dev make gcc
+    fi
+    local config phpize
+    config=$(php_config)
+    phpize=${config/php-config/phpize}
+    (cd "$ROOT" && cargo build --locked --release --package emalloc-php-ext)
+    local library=$TARGET/release/libemalloc_php_ext.a
+    mkdir -p "$BUILD"
+    # Not the stub: make would have PHP's gen_stub.php fetch a parser.
+    cp -u "$SOURCE"/*.[ch] "$SOURCE"/config.m4 "$BUILD"
+    cd "$BUILD"
+    # Anew when what it was configured for has changed.
+    local made_for
+    made_for="$config $("$config" --version) $library $(cksum <config.m4)"
+    if [ ! -f Makefile ] || [ "$(cat made-for 2>/dev/null)" != "$made_for" ]; then
+        "$phpize"
+        ./configure --quiet --with-php-config="$config" --enable-emalloc --with-emalloc-library="$library"
+        make --silent clean >/dev/null
+        echo "$made_for" >made-for
+    fi
+    # make does not know the library.
+    if [ "$library" -nt modules/emalloc.so ]; then
+        rm -f emalloc.la modules/emalloc.so
+    fi
+    make --silent
+}
+
+# php: the PHP that php-config belongs to.
+php_binary() {
+    local binary
+    binary=$("$(php_config)" --php-binary)
+    [ -x "$binary" ] || binary=$(command -v php8.2 || command -v php)
+    echo "$binary"
+}
+
+run_tests() {
+    local runner php
+    runner=$("$(php_config)" --extension-dir)/build/run-tests.php
+    [ -f "$runner" ] || runner=$BUILD/run-tests.php
+    php=$(php_binary)
+    rm -rf "$BUILD/tests"
+    cp -r "$SOURCE/tests" "$BUILD/tests"
+    local tests=("$BUILD/tests")
+    if [ $# -gt 0 ]; then
+        tests=()
+        for test in "$@"; do
+            tests+=("$BUILD/tests/$(basename "$test")")
+        done
+    fi
+    # Where nobody answers questions, and nothing is sent anywhere. A limit for what runs wild.
+    ulimit -v $((4 << 20))
+    NO_INTERACTION=1 TEST_PHP_EXECUTABLE=$php "$php" -n "$runner" -n -q -P --set-timeout 60 -j2 --show-diff \
+        -d extension="$BUILD/modules/emalloc.so" "${tests[@]}"
+}
+
+case ${1:-} in
+-h | --help) usage ;;
+--print-path)
+    build >&2
+    echo "$BUILD/modules/emalloc.so"
+    ;;
+--test)
+    shift
+    build >&2
+    run_tests "$@"
+    ;;
+--install)
+    build >&2
+    make --silent -C "$BUILD" install
+    ;;
+"")
+    build
+    echo "built $BUILD/modules/emalloc.so"
+    ;;
+*)
+    usage >&2
+    exit 2
+    ;;
+esac
