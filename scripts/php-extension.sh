@@ -36,8 +36,8 @@ build() {
     local config phpize
     config=$(php_config)
     phpize=${config/php-config/phpize}
-    (cd "$ROOT" && cargo build --locked --release --package emalloc-php-ext)
-    local library=$TARGET/release/libemalloc_php_ext.a
+    (cd "$ROOT" && cargo build --locked --profile php --package emalloc-php-ext)
+    local library=$TARGET/php/libemalloc_php_ext.a
     mkdir -p "$BUILD"
     # Not the stub: make would have PHP's gen_stub.php fetch a parser.
     cp -u "$SOURCE"/*.[ch] "$SOURCE"/config.m4 "$BUILD"
@@ -73,6 +73,12 @@ run_tests() {
     php=$(php_binary)
     rm -rf "$BUILD/tests"
     cp -r "$SOURCE/tests" "$BUILD/tests"
+    cp "$SOURCE/emalloc.stub.php" "$BUILD/tests"
+    # The extension that chain.phpt loads beside ours.
+    # shellcheck disable=SC2046
+    cc -shared -fPIC -O1 $("$(php_config)" --includes) -DZEND_ENABLE_STATIC_TSRMLS_CACHE=1 -o "$BUILD/tests/other.so" \
+        "$BUILD/tests/other.c"
+    export EMALLOC_OTHER=$BUILD/tests/other.so
     local tests=("$BUILD/tests")
     if [ $# -gt 0 ]; then
         tests=()

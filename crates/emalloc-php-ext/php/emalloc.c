@@ -148,6 +148,10 @@ static PHP_RSHUTDOWN_FUNCTION(emalloc)
 
 static ZEND_MODULE_POST_ZEND_DEACTIVATE_D(emalloc)
 {
+	if (emalloc_ext_reports_leaks() && !CG(unclean_shutdown)) {
+		/* Cycles are no leaks. PHP built for debugging does the same before it looks for them. */
+		zend_gc_collect_cycles();
+	}
 	emalloc_ext_request_ended(CG(unclean_shutdown));
 	return SUCCESS;
 }

@@ -12,7 +12,10 @@ typedef struct {
 
 static zval *add(making *into, emalloc_text key, zval *value)
 {
-	HashTable *array = Z_ARRVAL_P(into->levels[into->depth]);
+	zval *level = into->levels[into->depth];
+	/* The outermost begins as the empty array that all share, so that nothing is asked for before there is something. */
+	SEPARATE_ARRAY(level);
+	HashTable *array = Z_ARRVAL_P(level);
 	if (key.length == 0) {
 		return zend_hash_next_index_insert(array, value);
 	}
@@ -66,7 +69,7 @@ static void truth(void *context, emalloc_text key, int is_true)
 /* Makes `return_value` an array, to be filled. */
 static emalloc_output output(making *into, zval *return_value)
 {
-	array_init(return_value);
+	ZVAL_EMPTY_ARRAY(return_value);
 	into->levels[0] = return_value;
 	into->depth = 0;
 	return (emalloc_output) { into, begin, end, integer, real, text, truth };

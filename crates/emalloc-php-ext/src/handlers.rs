@@ -1,12 +1,12 @@
 //! Owns the handlers: what PHP calls for each block while they are in. Fast paths first; nothing here holds
 //! anything that would have to be dropped, for PHP's fatal errors jump out of the call.
 
-use core::ptr;
+use core::ptr::{self, NonNull};
 
 use emalloc::heap::{AllocError, FaultKind};
 
 use crate::live::Sample;
-use crate::own::{self, heap, own, some};
+use crate::own::{self, heap, own};
 use crate::watch::watch;
 
 /// The three functions that PHP calls. (`struct emalloc_handlers`)
@@ -25,6 +25,7 @@ pub struct Handlers {
 trait Source {
     unsafe fn allocate(size: usize) -> *mut u8;
     unsafe fn free(block: *mut u8);
+    /// `block` is not null.
     unsafe fn resize(block: *mut u8, size: usize) -> *mut u8;
     /// Bytes the block can hold; 0 if that is not known.
     unsafe fn size(block: *mut u8) -> usize;
@@ -36,32 +37,26 @@ struct Ours<const CAREFUL: bool>;
 impl<const CAREFUL: bool> Source for Ours<CAREFUL> {
     #[inline(always)]
     unsafe fn allocate(size: usize) -> *mut u8 {
-        match heap().try_allocate(size) {
-            Ok(block) => block.as_ptr(),
-            Err(error) => refuse(error, size),
+        match heap().allocate_ready(size) {
+            Some(block) => block.as_ptr(),
+            None => allocate_slow(size),
         }
     }
 
     #[inline(always)]
     unsafe fn free(block: *mut u8) {
-        match some(block) {
-            Some(ours) if !own::is_foreign::<CAREFUL>(block) => {
-                // SAFETY: PHP frees what it was given; what is another's, the heap tells `Report`.
-                unsafe { heap().free(ours) };
-            }
-            _ => own::free_foreign(block),
+        match own::ours::<CAREFUL>(block) {
+            // SAFETY: PHP frees what it was given; what is another's, the heap tells `Report`.
+            Some(block) => unsafe { heap().free(block) },
+            None => own::free_foreign(block),
         }
     }
 
     #[inline(always)]
     unsafe fn resize(block: *mut u8, size: usize) -> *mut u8 {
-        let Some(old) = some(block) else {
-            // SAFETY: the same promise.
-            return unsafe { Self::allocate(size) };
-        };
-        if own::is_foreign::<CAREFUL>(block) {
+        let Some(old) = own::ours::<CAREFUL>(block) else {
             return resize_foreign(block, size);
-        }
+        };
         // SAFETY: PHP resizes what it was given; what is another's is found out.
         match unsafe { heap().try_resize(old, size) } {
             Ok(new) => new.as_ptr(),
@@ -70,24 +65,23 @@ impl<const CAREFUL: bool> Source for Ours<CAREFUL> {
     }
 
     unsafe fn size(block: *mut u8) -> usize {
-        match some(block) {
-            Some(ours) if !own::is_foreign::<CAREFUL>(block) => {
-                // SAFETY: PHP asks for what it was given; what is another's is found out.
-                unsafe { heap().usable_size(ours) }.unwrap_or(0)
-            }
-            _ => 0,
-        }
+        own::ours::<CAREFUL>(block).map_or(0, |block| {
+            // SAFETY: PHP asks for what it was given; what is another's is found out.
+            unsafe { heap().usable_size(block) }.unwrap_or(0)
+        })
     }
 }
 
 #[cold]
 #[inline(never)]
-fn refuse(error: AllocError, size: usize) -> *mut u8 {
-    own::refused(error, size, || {
-        heap()
-            .try_allocate(size)
-            .map_or(ptr::null_mut(), |block| block.as_ptr())
-    })
+fn allocate_slow(size: usize) -> *mut u8 {
+    let allocate = || heap().try_allocate(size);
+    match allocate() {
+        Ok(block) => block.as_ptr(),
+        Err(error) => own::refused(error, size, || {
+            allocate().map_or(ptr::null_mut(), |block| block.as_ptr())
+        }),
+    }
 }
 
 #[cold]
@@ -99,7 +93,7 @@ fn refuse_resize(error: AllocError, block: *mut u8, size: usize) -> *mut u8 {
         }
         AllocError::BadPointer(fault) => own::tell_fault(&fault),
         _ => own::refused(error, size, || {
-            let Some(old) = some(block) else {
+            let Some(old) = NonNull::new(block) else {
                 return ptr::null_mut();
             };
             // SAFETY: a refused resize leaves the block as it was.
@@ -152,8 +146,18 @@ impl Source for Original {
 /// Nobody looks on: our heap, and the end of requests.
 unsafe extern "C" fn allocate<S: Source>(size: usize) -> *mut u8 {
     if own().ending.get() {
-        own::next_request();
+        // SAFETY: the same promise.
+        return unsafe { allocate_first::<S>(size) };
     }
+    // SAFETY: the same promise.
+    unsafe { S::allocate(size) }
+}
+
+/// The first block of a request, perhaps.
+#[cold]
+#[inline(never)]
+unsafe fn allocate_first<S: Source>(size: usize) -> *mut u8 {
+    own::next_request();
     // SAFETY: the same promise.
     unsafe { S::allocate(size) }
 }
@@ -194,8 +198,17 @@ unsafe fn allocate_sampled<S: Source>(size: usize) -> *mut u8 {
 
 unsafe extern "C" fn free_watched<S: Source>(block: *mut u8) {
     if watch().may_know(block) {
-        watch().forget(block);
+        // SAFETY: the same promise.
+        return unsafe { free_sampled::<S>(block) };
     }
+    // SAFETY: the same promise.
+    unsafe { S::free(block) }
+}
+
+#[cold]
+#[inline(never)]
+unsafe fn free_sampled<S: Source>(block: *mut u8) {
+    watch().forget(block);
     // SAFETY: the same promise.
     unsafe { S::free(block) }
 }

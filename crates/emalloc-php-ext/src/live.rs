@@ -5,55 +5,49 @@ use core::cell::Cell;
 
 use hashbrown::HashMap;
 
-/// Bits of the filter: 4 KiB of them, so that it stays in the cache.
-const BITS: usize = 1 << 15;
+/// Places of the filter: 4 KiB, so that it stays in the cache.
+const PLACES: usize = 1 << 12;
 
-/// Which addresses may belong to a sample: one bit for many of them, and how many samples share it.
+/// Which addresses may belong to a sample: one flag for many of them, and how many samples share it.
 pub struct Filter {
-    bits: [Cell<u64>; BITS / 64],
-    counts: [Cell<u32>; BITS],
+    flags: [Cell<bool>; PLACES],
+    counts: [Cell<u32>; PLACES],
 }
 
 impl Filter {
     pub const fn new() -> Self {
         Self {
-            bits: [const { Cell::new(0) }; _],
+            flags: [const { Cell::new(false) }; _],
             counts: [const { Cell::new(0) }; _],
         }
     }
 
     #[inline(always)]
     fn place(block: *mut u8) -> usize {
-        // Small blocks side by side differ here, and so do large ones.
-        let address = block.addr();
-        ((address >> 4) ^ (address >> 19)) % BITS
+        // The lowest bits tell little: blocks are of 8 bytes and more.
+        (block.addr() >> 4) % PLACES
     }
 
     /// Whether the block may have been entered. No is certain.
     #[inline(always)]
     pub fn may_know(&self, block: *mut u8) -> bool {
-        let place = Self::place(block);
-        self.bits[place / 64].get() >> (place % 64) & 1 != 0
+        self.flags[Self::place(block)].get()
     }
 
     fn enter(&self, block: *mut u8) {
-        let place = Self::place(block);
-        let (bits, count) = (&self.bits[place / 64], &self.counts[place]);
-        bits.set(bits.get() | 1 << (place % 64));
+        let count = &self.counts[Self::place(block)];
         count.set(count.get() + 1);
+        self.flags[Self::place(block)].set(true);
     }
 
     fn remove(&self, block: *mut u8) {
-        let place = Self::place(block);
-        let (bits, count) = (&self.bits[place / 64], &self.counts[place]);
+        let count = &self.counts[Self::place(block)];
         count.set(count.get() - 1);
-        if count.get() == 0 {
-            bits.set(bits.get() & !(1 << (place % 64)));
-        }
+        self.flags[Self::place(block)].set(count.get() > 0);
     }
 
     fn clear(&self) {
-        self.bits.iter().for_each(|bits| bits.set(0));
+        self.flags.iter().for_each(|flag| flag.set(false));
         self.counts.iter().for_each(|count| count.set(0));
     }
 }
@@ -110,12 +104,12 @@ mod tests {
     use core::ptr;
 
     #[test]
-    fn the_filter_forgets_an_address_with_the_last_block_that_shares_its_bit() {
+    fn the_filter_forgets_an_address_with_the_last_block_that_shares_its_place() {
         let filter = std::boxed::Box::new(Filter::new());
         let mut live = Live::default();
         let one = ptr::without_provenance_mut(0x10_0010);
         // The same place in the filter.
-        let two = ptr::without_provenance_mut(0x10_0010 + (BITS << 4) * (1 << 15) * 2);
+        let two = ptr::without_provenance_mut(0x10_0010 + (PLACES << 4));
         let (small, large) = (ptr::without_provenance_mut(0x10_0020), two);
         assert_eq!(Filter::place(one), Filter::place(two));
         let sample = Sample {

@@ -191,10 +191,14 @@ pub fn refused(error: AllocError, size: usize, again: impl Fn() -> *mut u8) -> *
     block
 }
 
-/// Whether `block` is certainly not ours, or no block at all.
+/// The block, unless it is certainly not ours, or none.
 #[inline(always)]
-pub fn is_foreign<const CAREFUL: bool>(block: *mut u8) -> bool {
-    block.addr().is_multiple_of(MAX_SEGMENT) || CAREFUL && !heap().owns(block)
+pub fn ours<const CAREFUL: bool>(block: *mut u8) -> Option<NonNull<u8>> {
+    if block.addr().is_multiple_of(MAX_SEGMENT) || CAREFUL && !heap().owns(block) {
+        return None;
+    }
+    // SAFETY: null is such a multiple.
+    Some(unsafe { NonNull::new_unchecked(block) })
 }
 
 /// Frees a block of the original's, or null.
@@ -269,10 +273,4 @@ pub fn end_request() {
 /// Whether the block is one of our heap's; any address may be asked for.
 pub fn owns(block: *const u8) -> bool {
     own().heap.as_ref().is_some_and(|heap| heap.owns(block))
-}
-
-/// A block that is not null.
-#[inline(always)]
-pub fn some(block: *mut u8) -> Option<NonNull<u8>> {
-    NonNull::new(block)
 }

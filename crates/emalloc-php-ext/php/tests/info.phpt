@@ -1,0 +1,25 @@
+--TEST--
+phpinfo() has a section
+--EXTENSIONS--
+emalloc
+--INI--
+emalloc.mode=heap
+--FILE--
+<?php
+ob_start();
+phpinfo(INFO_MODULES);
+preg_match('/^emalloc$.*?^emalloc\.mode.*?$/ms', ob_get_clean(), $section);
+echo $section[0];
+?>
+--EXPECTF--
+emalloc
+
+Mode => heap: requests live on our heap
+Samples => none
+Storage => cached
+Segment size => 2097152
+Held now => %d
+Version of the library => %s
+
+Directive => Local Value => Master Value
+%Aemalloc.mode => heap => heap
