@@ -37,10 +37,7 @@ struct Ours<const CAREFUL: bool>;
 impl<const CAREFUL: bool> Source for Ours<CAREFUL> {
     #[inline(always)]
     unsafe fn allocate(size: usize) -> *mut u8 {
-        match heap().allocate_ready(size) {
-            Some(block) => block.as_ptr(),
-            None => allocate_slow(size),
-        }
+        heap().allocate_or(size, || allocate_slow(size))
     }
 
     #[inline(always)]

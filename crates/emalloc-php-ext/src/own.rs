@@ -7,12 +7,11 @@
 //! 2 MiB. Where others had handlers in before us, their blocks may lie anywhere: then the heap is asked by its index.
 
 use core::cell::{Cell, RefCell};
-use core::panic::Location;
 use core::ptr::{self, NonNull};
 use std::format;
 use std::string::{String, ToString};
 
-use emalloc::heap::{AllocError, Fault, FaultKind, Handler, Heap, Limit};
+use emalloc::heap::{AllocError, Fault, FaultKind, Handler, Heap, Limit, Site};
 use emalloc::interface::Settings;
 
 use crate::config::{Config, MAX_SEGMENT};
@@ -214,7 +213,7 @@ pub fn free_foreign(block: *mut u8) {
 pub struct Report;
 
 impl Handler for Report {
-    fn fault(&self, _: &Heap, fault: &Fault, _: &Location<'_>) {
+    fn fault(&self, _: &Heap, fault: &Fault, _: Site<'_>) {
         if fault.kind == FaultKind::Foreign {
             return free_foreign(ptr::with_exposed_provenance_mut(fault.address));
         }

@@ -172,26 +172,6 @@ impl Heap {
         self.try_allocate_at(size, Site::here())
     }
 
-    /// The fast path of [`try_allocate`](Self::try_allocate) alone: a small block that was freed before, a few
-    /// instructions away. `None` says only that nothing was done.
-    ///
-    /// A front end that goes on with a call of its own, and as the last thing it does, needs no stack frame this way.
-    ///
-    /// ```
-    /// # use emalloc::heap::Heap;
-    /// let heap = Heap::new()?;
-    /// let block = heap.allocate(40);
-    /// // SAFETY: the block is alive and used no more.
-    /// unsafe { heap.free(block) };
-    /// assert_eq!(heap.allocate_ready(40), Some(block));
-    /// assert_eq!(heap.allocate_ready(100_000), None);
-    /// # Ok::<(), emalloc::heap::HeapError>(())
-    /// ```
-    #[inline(always)]
-    pub fn allocate_ready(&self, size: usize) -> Option<NonNull<u8>> {
-        NonNull::new(self.state().allocate_or(size, ptr::null_mut))
-    }
-
     /// Allocates for `layout`: any size, any alignment.
     ///
     /// # Errors
