@@ -36,8 +36,8 @@ build() {
     local config phpize
     config=$(php_config)
     phpize=${config/php-config/phpize}
-    (cd "$ROOT" && cargo build --locked --profile php --package emalloc-php-ext)
-    local library=$TARGET/php/libemalloc_php_ext.a
+    (cd "$ROOT" && cargo build --locked --profile c --package emalloc-php-ext)
+    local library=$TARGET/c/libemalloc_php_ext.a
     mkdir -p "$BUILD"
     # Not the stub: make would have PHP's gen_stub.php fetch a parser.
     cp -u "$SOURCE"/*.[ch] "$SOURCE"/config.m4 "$BUILD"

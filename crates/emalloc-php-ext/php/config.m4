@@ -14,7 +14,7 @@ if test "$PHP_EMALLOC" != "no"; then
     AC_MSG_ERROR([--with-emalloc-library=FILE must name libemalloc_php_ext.a])
   fi
   dnl What it exports is get_module. It stays mapped when PHP unloads it, for whoever still knows our handlers.
-  EMALLOC_SHARED_LIBADD="-Wl,$PHP_EMALLOC_LIBRARY -Wl,--exclude-libs,ALL -Wl,-z,nodelete -Wl,--gc-sections -lm"
+  EMALLOC_SHARED_LIBADD="-Wl,$PHP_EMALLOC_LIBRARY -Wl,--exclude-libs,ALL -Wl,-z,nodelete -Wl,--gc-sections -Wl,--strip-debug -lm"
   PHP_SUBST(EMALLOC_SHARED_LIBADD)
   PHP_NEW_EXTENSION(emalloc, emalloc.c memory.c frames.c functions.c, $ext_shared,, -DZEND_ENABLE_STATIC_TSRMLS_CACHE=1 -fvisibility=hidden -Wall -Wextra -Wno-unused-parameter)
 fi

@@ -130,16 +130,21 @@ static bool refused(emalloc_refusal refusal, size_t limit, size_t size)
 		[EMALLOC_REFUSED_STORAGE] = "Out of memory (allocated %zu bytes) (tried to allocate %zu bytes)",
 		[EMALLOC_REFUSED_OVERFLOW] = "Possible integer overflow in memory allocation (%zu + %zu)",
 	};
+	/* While that is reported, nothing is refused. */
+	static bool reporting = false;
+	if (reporting && refusal == EMALLOC_REFUSED_LIMIT) {
+		return true;
+	}
 	size_t first = limit, second = size;
 	if (refusal == EMALLOC_REFUSED_OVERFLOW) {
 		first = size;
 		second = ZEND_MM_PAGE_SIZE;
 	}
-	emalloc_ext_lift_limit(true);
+	reporting = true;
 	zend_try {
 		zend_error_noreturn(E_ERROR, texts[refusal], first, second);
 	} zend_end_try();
-	emalloc_ext_lift_limit(false);
+	reporting = false;
 	zend_bailout();
 	return false;
 }

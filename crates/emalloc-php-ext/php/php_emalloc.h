@@ -83,7 +83,6 @@ void emalloc_ext_request_begins(void);
 void emalloc_ext_script_ended(emalloc_text script, size_t peak, size_t real_peak);
 void emalloc_ext_request_ended(bool broken);
 bool emalloc_ext_set_limit(size_t bytes);
-void emalloc_ext_lift_limit(bool lift);
 size_t emalloc_ext_usage(bool real, bool peak);
 void emalloc_ext_reset_peaks(void);
 size_t emalloc_ext_collect(void);

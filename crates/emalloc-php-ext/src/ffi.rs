@@ -140,12 +140,6 @@ pub extern "C" fn emalloc_ext_set_limit(bytes: usize) -> bool {
     own::set_limit(bytes)
 }
 
-/// While PHP reports that too much was asked for, nothing is refused.
-#[unsafe(no_mangle)]
-pub extern "C" fn emalloc_ext_lift_limit(lift: bool) {
-    own::lift_limit(lift);
-}
-
 /// Usage, or its peak, of our heap; `real`: what it holds. Only in *heap* mode.
 #[unsafe(no_mangle)]
 pub extern "C" fn emalloc_ext_usage(real: bool, peak: bool) -> usize {

@@ -29,8 +29,6 @@ pub struct Own {
     pub ending: Cell<bool>,
     /// That request ended with a fatal error: what is left over is nobody's fault.
     pub broken: Cell<bool>,
-    /// Blocks were refused, and served all the same: the heap's limit is not `memory_limit`.
-    raised: Cell<bool>,
     /// The script of the request that ended, for reports.
     pub script: RefCell<String>,
     /// Requests so far, and bytes the last one left in blocks.
@@ -80,7 +78,6 @@ pub fn start(host: Host, config: Config, with_heap: bool) -> Result<(), String> 
         heap,
         ending: Cell::new(false),
         broken: Cell::new(false),
-        raised: Cell::new(false),
         script: RefCell::default(),
         requests: Cell::new(0),
         left: Cell::new(0),
@@ -127,36 +124,10 @@ fn php_limit() -> usize {
 
 /// Bounds the heap by `memory_limit`, like the original never to less than a segment. Says no if more is held.
 pub fn set_limit(bytes: usize) -> bool {
-    let Some(heap) = &own().heap else { return true };
-    let bytes = bytes.max(heap.segment_size());
-    let set = heap.set_limit(Limit::Bytes(bytes)).is_ok();
-    if set {
-        own().raised.set(false);
-    }
-    set
-}
-
-/// Allows the heap what it holds, and nothing more than `memory_limit` beside.
-fn set_limit_at_least_held() {
-    if !set_limit(php_limit()) {
-        let held = heap().real_usage();
-        // What is held is allowed, so this cannot be refused.
-        let _ = heap().set_limit(Limit::Bytes(held));
-        own().raised.set(true);
-    }
-}
-
-/// Lets everything through while PHP reports that too much was asked for, or ends that.
-pub fn lift_limit(lift: bool) {
-    if own().heap.is_none() {
-        return;
-    }
-    if lift {
-        let _ = heap().set_limit(Limit::Unlimited);
-        own().raised.set(true);
-    } else {
-        set_limit_at_least_held();
-    }
+    own().heap.as_ref().is_none_or(|heap| {
+        let bytes = bytes.max(heap.segment_size());
+        heap.set_limit(Limit::Bytes(bytes)).is_ok()
+    })
 }
 
 /// What becomes of a request that the heap refused; `again` makes it once more.
@@ -165,28 +136,21 @@ pub fn lift_limit(lift: bool) {
 #[cold]
 #[inline(never)]
 pub fn refused(error: AllocError, size: usize, again: impl Fn() -> *mut u8) -> *mut u8 {
-    let host = own().host();
     let (refusal, limit) = match error {
-        AllocError::Limit { .. } => {
-            // Under a limit that an earlier refusal raised, there may be room now.
-            if own().raised.get() && set_limit(php_limit()) {
-                let block = again();
-                if !block.is_null() {
-                    return block;
-                }
-            }
-            (Refusal::Limit, php_limit().max(heap().segment_size()))
-        }
+        AllocError::Limit { limit, .. } => (Refusal::Limit, limit),
         AllocError::Overflow { .. } => (Refusal::Overflow, 0),
         _ => (Refusal::Storage, heap().real_usage()),
     };
     // SAFETY: it is the glue's function.
-    if !unsafe { (host.refused)(refusal, limit, size) } {
+    if !unsafe { (own().host().refused)(refusal, limit, size) } {
         return ptr::null_mut();
     }
-    lift_limit(true);
-    let block = again();
-    lift_limit(false);
+    // The limit is in force for the next one.
+    let block = heap().with_limit(Limit::Unlimited, |_| again());
+    if block.is_null() {
+        // SAFETY: as above.
+        unsafe { (own().host().refused)(Refusal::Storage, heap().real_usage(), size) };
+    }
     block
 }
 
