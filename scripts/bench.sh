@@ -29,11 +29,13 @@ EOT
 BENCH=crates/emalloc-bench
 PEERS=(mimalloc2 mimalloc3 jemalloc snmalloc)
 
-# build: the bench, and each peer by a command of its own: in one, the features of the two
+# build: the bench with the C library beside it, and each peer by a command of its own: in one, the features of the two
 # mimallocs, which are one package, would be added up.
 build() {
     local peer
     cargo build --quiet --locked --release --manifest-path $BENCH/Cargo.toml
+    cargo build --quiet --locked --package emalloc-c --profile c --target-dir $BENCH/target
+    cp $BENCH/target/c/libemalloc_c.so $BENCH/target/release/
     for peer in "${PEERS[@]}"; do
         cargo build --quiet --locked --release --manifest-path $BENCH/Cargo.toml --package "bench-peer-$peer"
     done

@@ -9,6 +9,7 @@ use crate::clock::timed;
 use crate::lock::version_of;
 use crate::micro::{self, Case};
 use crate::peers::bump::Bumpalo;
+use crate::peers::c_library::CLibrary;
 use crate::peers::emalloc::Emalloc;
 use crate::peers::null::Null;
 use crate::peers::plugin::Plugin;
@@ -112,7 +113,7 @@ impl Contender {
 }
 
 /// Every name there is, in the order of reports.
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 12] = [
     "null",
     "emalloc",
     "zend",
@@ -124,9 +125,13 @@ const NAMES: [&str; 11] = [
     "snmalloc",
     "system",
     "bumpalo",
+    BY_NAME,
 ];
 
-/// The allocators that `only` names, or all; and what is missing, in words. The null allocator is always among them, and
+/// The same allocator once more, through its C library: for those who ask for it.
+const BY_NAME: &str = "emalloc-c";
+
+/// The allocators that `only` names, or all but that one; and what is missing, in words. The null allocator is always among them, and
 /// first.
 ///
 /// # Errors
@@ -147,8 +152,8 @@ pub fn contenders(only: &[String]) -> Result<(Vec<Contender>, Vec<String>)> {
     let mut missing = Vec::new();
     for name in NAMES {
         // Only what takes part is loaded at all.
-        if name != "null" && !only.is_empty() && !only.iter().any(|choice| name_of(choice) == name)
-        {
+        let asked = only.iter().any(|choice| name_of(choice) == name);
+        if name != "null" && !asked && (!only.is_empty() || name == BY_NAME) {
             continue;
         }
         match open(name) {
@@ -174,6 +179,10 @@ fn open(name: &'static str) -> Result<Vec<Contender>> {
             Contender::new(name, zend.version(), zend)
         }
         "system" => Contender::new(name, system::version(), System),
+        BY_NAME => Contender {
+            setting: Setting::Recommended.name(),
+            ..Contender::new(name, locked("emalloc"), CLibrary::open()?)
+        },
         "bumpalo" => Contender::new(name, locked("bumpalo"), Bumpalo),
         _ => {
             let library = name.strip_suffix("-heap");

@@ -1,6 +1,7 @@
 //! The allocators that take part, one file each.
 
 pub mod bump;
+pub mod c_library;
 pub mod emalloc;
 pub mod null;
 pub mod plugin;

@@ -107,7 +107,7 @@ fn summary(results: &[Vec<Line>]) {
 fn best_peer<'a>(lines: &'a [Line], line: &Line) -> Option<&'a Line> {
     lines
         .iter()
-        .filter(|peer| !["null", "emalloc", "bumpalo"].contains(&peer.allocator))
+        .filter(|peer| !["null", "emalloc", "emalloc-c", "bumpalo"].contains(&peer.allocator))
         .filter(|peer| peer.label != line.label)
         .min_by(|one, other| one.net_ns_per_op.total_cmp(&other.net_ns_per_op))
 }
