@@ -219,7 +219,7 @@ impl State {
 
     /// Sets pages aside for the handler of an error, if there are enough that are free. Not during a walk.
     pub fn close_reserve(&self) -> bool {
-        if self.walking.get() {
+        if self.modes.is_walking() {
             return false;
         }
         let pages = self.reserve.get();
@@ -235,7 +235,7 @@ impl State {
 
     /// Makes the reserve's pages free for use. Not during a walk: a segment may leave the heap because of it.
     pub fn open_reserve(&self) {
-        if !self.walking.get()
+        if !self.modes.is_walking()
             && let Some((segment, index)) = self.reserve_at.take()
         {
             self.give_pages(Page { segment, index }, self.reserve.get());

@@ -34,7 +34,7 @@ impl State {
         let slot = unsafe { slot_of(size) };
         // SAFETY: a slot holds a code.
         let block = unsafe { self.bin(slot.code.into()) }.list.pop();
-        // So it is in checked mode and during a walk, too.
+        // So it is in any mode, too.
         if block.is_null() {
             return slow();
         }
@@ -59,9 +59,9 @@ impl State {
     /// What no block was at hand for, of a call at `at`.
     #[cold]
     #[inline(never)]
-    fn allocate_slow(&self, size: usize, align: usize, _at: Site<'_>) -> *mut u8 {
-        if self.walking.get() {
-            return self.refuse(AllocError::Walking);
+    fn allocate_slow(&self, size: usize, align: usize, at: Site<'_>) -> *mut u8 {
+        if self.modes.concern_requests() {
+            return self.allocate_in_mode(size, align, false, at);
         }
         self.allocate_unseen(size, align)
     }
@@ -97,16 +97,23 @@ impl State {
 
     /// As [`allocate_aligned`](Self::allocate_aligned), with the first `size` bytes zero.
     pub fn allocate_zeroed(&self, size: usize, align: usize, at: Site<'_>) -> *mut u8 {
+        if self.modes.concern_requests() {
+            return self.allocate_in_mode(size, align, true, at);
+        }
+        if size > SMALL_MAX {
+            return self.allocate_zeroed_unseen(size, align);
+        }
+        zero(self.allocate_aligned(size, align, at), size)
+    }
+
+    /// As [`allocate_unseen`](Self::allocate_unseen), with the first `size` bytes zero.
+    pub fn allocate_zeroed_unseen(&self, size: usize, align: usize) -> *mut u8 {
         let pages = size.div_ceil(PAGE);
-        if align <= PAGE
-            && size <= MOST
-            && pages > self.geometry.longest_run()
-            && !self.walking.get()
-        {
+        if align <= PAGE && size <= MOST && pages > self.geometry.longest_run() {
             let (block, zeroed) = self.allocate_huge(size, PAGE, false);
             return if zeroed { block } else { zero(block, size) };
         }
-        zero(self.allocate_aligned(size, align, at), size)
+        zero(self.allocate_unseen(size, align), size)
     }
 
     /// Why the last request was refused.

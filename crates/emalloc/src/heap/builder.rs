@@ -11,7 +11,9 @@ use super::gate::Gate;
 use super::handler::{DefaultHandler, Handler};
 use super::index::Index;
 use super::large::SCATTERED_FROM;
+use super::modes::{Modes, mode};
 use super::nursery::Nursery;
+use super::observers::Observers;
 use super::runs::FreeRuns;
 use super::segment::{Geometry, Kind, Segment};
 use super::state::{Bin, Fresh, List, Lists, SoftLimit, State};
@@ -157,7 +159,7 @@ impl<S, H> Builder<S, H> {
 /// Where things lie in the first segment, in bytes from its beginning.
 struct Plan {
     state: usize,
-    /// In checked mode only.
+    /// Free blocks by class while the heap is in a mode.
     hidden: usize,
     storage: usize,
     handler: usize,
@@ -170,12 +172,7 @@ impl Plan {
         let after = |end: usize, layout: Layout| end.next_multiple_of(layout.align());
         let state = after(geometry.header_end, Layout::new::<State>());
         let hidden = after(state + size_of::<State>(), Layout::new::<Lists>());
-        let room = if geometry.checked() {
-            size_of::<Lists>()
-        } else {
-            0
-        };
-        let storage = after(hidden + room, Layout::new::<S>());
+        let storage = after(hidden + size_of::<Lists>(), Layout::new::<S>());
         let handler = after(storage + size_of::<S>(), Layout::new::<H>());
         let end = handler + size_of::<H>();
         let (nursery, pages) = Nursery::plan(end.div_ceil(GRAIN), geometry.pages);
@@ -249,13 +246,8 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
         let storage_at = unsafe { grant.start.add(plan.storage) }.cast::<S>();
         // SAFETY: as above.
         let handler_at = unsafe { grant.start.add(plan.handler) }.cast::<H>();
-        let hidden_at = options.checked.then(|| {
-            // SAFETY: as above.
-            let lists = unsafe { grant.start.add(plan.hidden) }.cast::<Lists>();
-            // SAFETY: `plan` gives them a place of their own, aligned, in the first segment's header pages.
-            unsafe { lists.write([const { List::new() }; _]) };
-            lists
-        });
+        // SAFETY: as above; what lies there is written when there is a mode.
+        let hidden_at = unsafe { grant.start.add(plan.hidden) }.cast::<Lists>();
         let state = State {
             bins: array::from_fn(|class| Bin {
                 list: List::new(),
@@ -291,12 +283,12 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
             soft: Cell::new(SoftLimit::Armed),
             reserve: Cell::new(reserve),
             reserve_at: Cell::new(None),
-            walking: Cell::new(false),
             refusal: Cell::new(None),
             capabilities,
             storage: storage_at,
             handler: handler_at,
-            hidden: hidden_at,
+            modes: Modes::none(hidden_at),
+            observers: Observers::none(),
             destroy: destroy::<S, H>,
         };
         // SAFETY: `plan` gives each of the three a place of its own, aligned, in the first segment's header pages.
@@ -307,7 +299,7 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
         unsafe { handler_at.write(self.handler) };
         let heap = Heap::from_state(state_at);
         let state = heap.state();
-        state.set_gate();
+        state.set_mode(mode::CHECKED, options.checked);
         state.link(segment);
         state.enter_pages(segment);
         state.close_reserve();

@@ -228,7 +228,7 @@ impl Heap {
     /// ```
     pub fn check(&self) -> Result<(), Corruption> {
         let state = self.state();
-        if state.walking.get() {
+        if state.modes.is_walking() {
             return Ok(());
         }
         state.check_links()?;

@@ -5,6 +5,7 @@
 use core::ptr;
 
 use super::Heap;
+use super::observers::Event;
 use super::segment::{Kind, Page, Segment, class_in, page};
 use super::state::{FreeBlock, State};
 use crate::layout::{GRAIN, GRAIN_SHIFT, PAGE, PAGE_GRAINS};
@@ -242,6 +243,17 @@ impl State {
         fresh.bytes.get() > 0 && (start..start + run.bytes()).contains(&next)
     }
 
+    fn collect(&self) -> Collected {
+        let held = self.held.get();
+        let pages = self.collect_runs();
+        self.release_empty_segments(0);
+        Collected {
+            pages,
+            returned: held - self.held.get(),
+            discarded: 0,
+        }
+    }
+
     /// Gives back the memory of free pages, where the storage can. Answers how many bytes.
     fn discard_free_pages(&self) -> usize {
         let step = self.capabilities.granularity.max(PAGE) / PAGE;
@@ -282,31 +294,27 @@ impl Heap {
     /// ```
     pub fn collect(&self) -> Collected {
         let state = self.state();
-        if state.walking.get() {
+        if state.modes.is_walking() {
             return Collected::default();
         }
-        let held = state.held.get();
-        let pages = state.collect_runs();
-        state.release_empty_segments(0);
-        Collected {
-            pages,
-            returned: held - state.held.get(),
-            discarded: 0,
-        }
+        let collected = state.collect();
+        state.tell(|_| Event::Collected(collected));
+        collected
     }
 
     /// As [`collect`](Self::collect), and gives back to the system what it can of the rest: free pages whose
     /// memory the storage can discard, and what the storage keeps in store. One segment always stays.
     pub fn trim(&self) -> Collected {
-        let mut collected = self.collect();
         let state = self.state();
-        if state.walking.get() {
-            return collected;
+        if state.modes.is_walking() {
+            return Collected::default();
         }
+        let mut collected = state.collect();
         if state.capabilities.discard {
             collected.discarded = state.discard_free_pages();
         }
         collected.discarded += state.storage().trim();
+        state.tell(|_| Event::Collected(collected));
         collected
     }
 }

@@ -133,7 +133,10 @@ impl State {
     /// Frees the block at `block`, in all cases.
     #[cold]
     #[inline(never)]
-    pub fn free_slow(&self, block: NonNull<u8>, _at: Site<'_>) -> Result<(), Fault> {
+    pub fn free_slow(&self, block: NonNull<u8>, at: Site<'_>) -> Result<(), Fault> {
+        if self.modes.concern_requests() {
+            return self.free_in_mode(block, None, at);
+        }
         self.free_unseen(block)
     }
 
@@ -148,33 +151,31 @@ impl State {
     pub fn free_sized_slow(
         &self,
         block: NonNull<u8>,
-        (size, align): (usize, usize),
-        _at: Site<'_>,
+        named: (usize, usize),
+        at: Site<'_>,
     ) -> Result<(), Fault> {
-        let place = self.locate(block)?;
+        if self.modes.concern_requests() {
+            return self.free_in_mode(block, Some(named), at);
+        }
+        let place = self.locate_named(block, Some(named))?;
+        self.free_place(block, place)
+    }
+
+    /// Whether the block at `place` may be named with this size and alignment when it is freed.
+    pub fn may_be_named(&self, place: Place, size: usize, align: usize) -> bool {
         let block_size = self.size_of_place(place);
         // What this size would have been given: a block of exactly that class, or whole pages.
         let rounded = round_up(size.max(1), align);
         let class = rounded.and_then(class_of);
-        let fits = match place {
+        match place {
             Place::Small { class: actual } => class == Some(actual),
             _ => class.is_none() && size <= block_size,
-        };
-        if !fits {
-            let kind = FaultKind::WrongSize {
-                named: size,
-                block_size,
-            };
-            return Err(Fault {
-                address: block.addr().get(),
-                kind,
-            });
         }
-        self.free_place(block, place)
     }
 
-    fn free_place(&self, block: NonNull<u8>, place: Place) -> Result<(), Fault> {
-        if self.walking.get() {
+    /// Frees the block at `block`, which lies at `place`.
+    pub fn free_place(&self, block: NonNull<u8>, place: Place) -> Result<(), Fault> {
+        if self.modes.is_walking() {
             return Err(Fault {
                 address: block.addr().get(),
                 kind: FaultKind::Walking,
@@ -310,12 +311,5 @@ impl Heap {
             || found(state.geometry.segment_address(address))
             // From an address further inside a huge block nothing leads to its header.
             || (state.huge_segments.get() > 0 && state.segments().any(holds))
-    }
-
-    /// Tells the handler of a wrong pointer that the caller's caller gave.
-    #[cold]
-    #[track_caller]
-    pub(crate) fn report_fault(&self, fault: &Fault) {
-        self.report_fault_at(fault, Site::here());
     }
 }

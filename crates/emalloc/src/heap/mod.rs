@@ -22,7 +22,9 @@ mod index;
 mod large;
 mod limit;
 mod link;
+mod modes;
 mod nursery;
+mod observers;
 mod pages;
 mod place;
 mod raw;
@@ -49,6 +51,7 @@ pub use handler::{DefaultHandler, Handler, Recovery, SoftLimitEvent};
 #[cfg(feature = "std")]
 pub(crate) use handler::{fatal, say};
 pub use limit::{Limit, Retain};
+pub use observers::{Event, Observer, ObserverNode};
 pub use site::{Relayed, Site};
 pub use walk::Item;
 

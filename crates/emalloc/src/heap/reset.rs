@@ -1,9 +1,8 @@
 //! Owns the end of a request: everything in the heap is gone at once, by the
 //! number of segments and not of blocks, and the first segments stay warm.
 
-use core::ptr;
-
 use super::large::SCATTERED_FROM;
+use super::observers::Event;
 use super::segment::Kind;
 use super::state::State;
 use super::{Heap, Retain};
@@ -43,16 +42,13 @@ impl State {
         self.held_peak.set(self.held.get());
         self.close_reserve();
         self.storage().request_ended();
+        self.tell(|_| Event::Reset);
     }
 
     fn forget_blocks(&self) {
-        for bin in &self.bins {
-            bin.list.head.set(ptr::null_mut());
-        }
-        if self.geometry.checked() {
-            for class in 0..CLASSES {
-                self.list(class).head.set(ptr::null_mut());
-            }
+        for class in 0..CLASSES {
+            // In any mode the others are empty.
+            self.list(class).take();
         }
         for fresh in &self.fresh {
             fresh.bytes.set(0);

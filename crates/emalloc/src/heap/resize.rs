@@ -161,15 +161,15 @@ impl State {
     /// Resizing in all its cases.
     #[cold]
     #[inline(never)]
-    fn resize_slow(&self, block: NonNull<u8>, size: usize, align: usize, _at: Site<'_>) -> *mut u8 {
+    fn resize_slow(&self, block: NonNull<u8>, size: usize, align: usize, at: Site<'_>) -> *mut u8 {
+        if self.modes.concern_requests() {
+            return self.resize_in_mode(block, size, align, at);
+        }
         self.resize_unseen(block, size, align)
     }
 
-    /// Resizing in all its cases, whatever mode the heap is in.
-    fn resize_unseen(&self, block: NonNull<u8>, size: usize, align: usize) -> *mut u8 {
-        if self.walking.get() {
-            return self.refuse(AllocError::Walking);
-        }
+    /// Resizing in all its cases, that no mode is told of. Not during a walk.
+    pub fn resize_unseen(&self, block: NonNull<u8>, size: usize, align: usize) -> *mut u8 {
         let place = match self.locate(block) {
             Ok(place) => place,
             Err(fault) => return self.refuse(AllocError::BadPointer(fault)),

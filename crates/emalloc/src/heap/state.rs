@@ -10,7 +10,9 @@ use super::error::AllocError;
 use super::gate::Gate;
 use super::handler::Handler;
 use super::index::Index;
+use super::modes::Modes;
 use super::nursery::Nursery;
+use super::observers::Observers;
 use super::runs::FreeRuns;
 use super::segment::{Geometry, Segment};
 use crate::size_class::CLASSES;
@@ -35,6 +37,17 @@ impl List {
             head: Cell::new(ptr::null_mut()),
         }
     }
+
+    /// What is on it; it is empty then.
+    pub fn take(&self) -> Self {
+        let head = Cell::new(self.head.replace(ptr::null_mut()));
+        Self { head }
+    }
+
+    /// Makes it hold what `other` holds.
+    pub fn set(&self, other: Self) {
+        self.head.set(other.head.get());
+    }
 }
 
 /// Free blocks by class.
@@ -43,7 +56,7 @@ pub(super) type Lists = [List; CLASSES];
 /// What the fast paths know of a class.
 #[repr(C)]
 pub(super) struct Bin {
-    /// Its free blocks. Empty in checked mode and during a walk, so that all requests take the slow path.
+    /// Its free blocks. Empty in any mode, so that all requests take the slow path (see `modes`).
     pub list: List,
     /// Bytes of each.
     pub size: usize,
@@ -113,12 +126,11 @@ pub(super) struct State {
     /// Pages set aside, how many, and whether they are set aside now.
     pub reserve: Cell<usize>,
     pub reserve_at: Cell<Option<(Segment, usize)>>,
-    pub walking: Cell<bool>,
     /// Why the last request was refused.
     pub refusal: Cell<Option<AllocError>>,
 
-    /// Checked mode: free blocks by class, out of the fast path's sight. They lie behind the state.
-    pub hidden: Option<NonNull<Lists>>,
+    pub modes: Modes,
+    pub observers: Observers,
     pub capabilities: Capabilities,
     pub storage: NonNull<dyn Storage>,
     pub handler: NonNull<dyn Handler>,
@@ -135,29 +147,6 @@ impl State {
     pub fn handler(&self) -> &dyn Handler {
         // SAFETY: the handler lies in the first segment, beside this state, as long as the state does.
         unsafe { self.handler.as_ref() }
-    }
-
-    /// The free blocks of `class`, wherever they are listed.
-    pub fn list(&self, class: usize) -> &List {
-        match self.hidden {
-            // SAFETY: they lie in the first segment, beside this state, as long as the state does.
-            Some(lists) => unsafe { &lists.as_ref()[class] },
-            None => &self.bins[class].list,
-        }
-    }
-
-    /// Whether the fast paths are to stay shut.
-    pub fn shuts(&self) -> bool {
-        self.geometry.checked() || self.walking.get()
-    }
-
-    /// Opens or shuts the fast paths, as the modes say.
-    pub fn set_gate(&self) {
-        if self.shuts() {
-            self.gate.shut(self);
-        } else {
-            self.gate.open(self.geometry.segment_size);
-        }
     }
 
     /// The bin of the class whose code this is.

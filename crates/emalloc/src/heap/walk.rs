@@ -4,6 +4,7 @@
 use super::Heap;
 use super::collect::Run;
 use super::fault::PageUse;
+use super::modes::mode;
 use super::place::page_use;
 use super::segment::{Kind, class_in};
 use super::state::State;
@@ -128,10 +129,10 @@ pub(super) struct Walking<'a>(&'a State);
 impl<'a> Walking<'a> {
     /// `None` if a walk is under way already.
     pub fn begin(state: &'a State) -> Option<Self> {
-        if state.walking.replace(true) {
+        if state.modes.is_walking() {
             return None;
         }
-        state.set_gate();
+        state.set_mode(mode::WALKING, true);
         state.sort_lists();
         Some(Self(state))
     }
@@ -140,8 +141,7 @@ impl<'a> Walking<'a> {
 impl Drop for Walking<'_> {
     fn drop(&mut self) {
         self.0.unsort_lists();
-        self.0.walking.set(false);
-        self.0.set_gate();
+        self.0.set_mode(mode::WALKING, false);
     }
 }
 

@@ -239,7 +239,7 @@ pub unsafe fn mem_block_size(block: *mut u8) -> usize {
     match unsafe { heap.usable_size(block) } {
         Ok(size) => size,
         Err(fault) => {
-            heap.report_fault(&fault);
+            heap.report_fault_at(&fault, Site::here());
             0
         }
     }

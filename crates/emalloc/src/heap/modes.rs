@@ -1,0 +1,181 @@
+//! Owns which modes a heap is in, and what they do to the ways in and out. In a mode
+//! the fast paths are shut: free blocks lie in lists they do not see, and the gate
+//! leads freeing nowhere. Outside all modes nothing here is ever asked.
+
+use core::cell::Cell;
+use core::ptr::NonNull;
+
+use super::error::AllocError;
+use super::fault::{Fault, FaultKind};
+use super::observers::Event;
+use super::place::Place;
+use super::site::Site;
+use super::state::{List, Lists, State};
+
+/// The modes, as bits.
+pub(super) mod mode {
+    /// Pointers given back are verified.
+    pub const CHECKED: u8 = 1;
+    /// Somebody is told of what is done.
+    pub const OBSERVED: u8 = 2;
+    /// The heap is being walked and hands out nothing.
+    pub const WALKING: u8 = 4;
+}
+
+/// The modes a heap is in.
+pub(super) struct Modes {
+    on: Cell<u8>,
+    /// Free blocks by class while there is any mode. They lie behind the state and hold nothing before.
+    hidden: NonNull<Lists>,
+}
+
+impl Modes {
+    /// None yet. `hidden` is room that lives as long as the state.
+    pub fn none(hidden: NonNull<Lists>) -> Self {
+        Self {
+            on: Cell::new(0),
+            hidden,
+        }
+    }
+
+    pub fn is_on(&self, mode: u8) -> bool {
+        self.on.get() & mode != 0
+    }
+
+    /// Whether a request must go through what this file owns: to be checked is `locate`'s business alone.
+    #[inline(always)]
+    pub fn concern_requests(&self) -> bool {
+        self.on.get() & !mode::CHECKED != 0
+    }
+
+    pub fn is_walking(&self) -> bool {
+        self.is_on(mode::WALKING)
+    }
+
+    /// The lists of free blocks while there is any mode.
+    fn hidden(&self) -> Option<&Lists> {
+        if self.on.get() == 0 {
+            return None;
+        }
+        // SAFETY: they were written when the first mode began, beside the state, and live as long as it does.
+        Some(unsafe { self.hidden.as_ref() })
+    }
+}
+
+impl State {
+    /// The free blocks of `class`, wherever they are listed.
+    #[inline]
+    pub fn list(&self, class: usize) -> &List {
+        match self.modes.hidden() {
+            Some(lists) => &lists[class],
+            None => &self.bins[class].list,
+        }
+    }
+
+    /// Begins or ends a mode, and shuts or opens the fast paths if it is the first or was the last one.
+    pub fn set_mode(&self, mode: u8, on: bool) {
+        let before = self.modes.on.get();
+        let after = if on { before | mode } else { before & !mode };
+        if before == 0 && after != 0 {
+            let lists = core::array::from_fn(|class| self.bins[class].list.take());
+            // SAFETY: the builder gave them a place of their own behind the state.
+            unsafe { self.modes.hidden.write(lists) };
+            self.gate.shut(self);
+        } else if before != 0 && after == 0 {
+            for class in 0..self.bins.len() {
+                let list = self.list(class).take();
+                self.bins[class].list.set(list);
+            }
+            self.gate.open(self.geometry.segment_size);
+        }
+        self.modes.on.set(after);
+    }
+
+    /// A block of at least `size` bytes, aligned to `align`, of a call at `at`. Null after `refuse`.
+    #[cold]
+    pub fn allocate_in_mode(
+        &self,
+        size: usize,
+        align: usize,
+        zeroed: bool,
+        at: Site<'_>,
+    ) -> *mut u8 {
+        if self.modes.is_walking() {
+            return self.refuse(AllocError::Walking);
+        }
+        let block = if zeroed {
+            self.allocate_zeroed_unseen(size, align)
+        } else {
+            self.allocate_unseen(size, align)
+        };
+        if let Some(block) = NonNull::new(block) {
+            self.tell(|usable| Event::Allocated {
+                block,
+                size,
+                usable: usable(block),
+                at,
+            });
+        }
+        block
+    }
+
+    /// Frees the block at `block`, of a call at `at` that named size and alignment if `named` says so.
+    #[cold]
+    pub fn free_in_mode(
+        &self,
+        block: NonNull<u8>,
+        named: Option<(usize, usize)>,
+        at: Site<'_>,
+    ) -> Result<(), Fault> {
+        let place = self.locate_named(block, named)?;
+        let usable = self.size_of_place(place);
+        self.free_place(block, place)?;
+        self.tell(|_| Event::Freed { block, usable, at });
+        Ok(())
+    }
+
+    /// Makes the block at `block` hold `size` bytes at a multiple of `align`, of a call at `at`. Null after `refuse`.
+    #[cold]
+    pub fn resize_in_mode(
+        &self,
+        block: NonNull<u8>,
+        size: usize,
+        align: usize,
+        at: Site<'_>,
+    ) -> *mut u8 {
+        if self.modes.is_walking() {
+            return self.refuse(AllocError::Walking);
+        }
+        let before = self.locate(block).map(|place| self.size_of_place(place));
+        let resized = self.resize_unseen(block, size, align);
+        if let (Some(new), Ok(old_usable)) = (NonNull::new(resized), before) {
+            self.tell(|usable| Event::Resized {
+                old: block,
+                old_usable,
+                block: new,
+                size,
+                usable: usable(new),
+                at,
+            });
+        }
+        resized
+    }
+
+    /// What `block` is, if it also is what a caller that named size and alignment says.
+    pub fn locate_named(
+        &self,
+        block: NonNull<u8>,
+        named: Option<(usize, usize)>,
+    ) -> Result<Place, Fault> {
+        let place = self.locate(block)?;
+        let address = block.addr().get();
+        if let Some((size, align)) = named
+            && !self.may_be_named(place, size, align)
+        {
+            let (named, block_size) = (size, self.size_of_place(place));
+            let kind = FaultKind::WrongSize { named, block_size };
+            return Err(Fault { address, kind });
+        }
+        Ok(place)
+    }
+}
