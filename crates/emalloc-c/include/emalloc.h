@@ -523,6 +523,32 @@ int emalloc_heap_set_handlers(emalloc_heap *heap, const emalloc_handlers *handle
 /* Copies those that are set to *handlers and answers 1; 0 if there are none. handlers->size is set by the caller. */
 int emalloc_heap_get_handlers(const emalloc_heap *heap, emalloc_handlers *handlers);
 
+/* ------------------------------------------------------------------------------------------------------------------
+ * Observers: who is told what a heap has done
+ *
+ * Any number of them; the one added last is told first. They are told after the fact and may use the heap, of which no observer is
+ * told then. The figures and the limit of the heap are the same with and without them. They must return. While there are any, calls
+ * take longer.
+ */
+typedef struct emalloc_observer {
+    size_t size; /* sizeof(emalloc_observer) */
+    void *data;  /* given to each call */
+    /* Each may be NULL. `size` is what was asked for, `usable` what the block can hold. */
+    void (*allocated)(void *data, emalloc_heap *heap, void *block, size_t size, size_t usable, const emalloc_site *site);
+    void (*freed)(void *data, emalloc_heap *heap, void *block, size_t usable, const emalloc_site *site);
+    void (*resized)(void *data, emalloc_heap *heap, void *old_block, size_t old_usable, void *block, size_t size,
+                    size_t usable, const emalloc_site *site);
+    void (*reset)(void *data, emalloc_heap *heap);
+    void (*collected)(void *data, emalloc_heap *heap, size_t bytes);
+    void *reserved[4]; /* the library's */
+} emalloc_observer;
+
+/* Adds one, which stays alive and where it is until it is removed or the heap ends. It observes one heap at a time. */
+void emalloc_heap_add_observer(emalloc_heap *heap, emalloc_observer *observer);
+
+/* Takes one out, at any time. Answers 1, or 0 if it was not there. */
+int emalloc_heap_remove_observer(emalloc_heap *heap, emalloc_observer *observer);
+
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

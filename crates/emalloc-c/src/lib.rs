@@ -11,7 +11,7 @@
 //! | `heap`, `options` | [`heap::EmallocHeap`]; starting and ending heaps |
 //! | `figures` | limits, figures, collect, check, walk |
 //! | `error`, `fatal` | errors as C sees them; who decides about them |
-//! | `custom` | custom handlers |
+//! | `custom`, `observer` | custom handlers; observers |
 //! | `storage`, `register` | storages written in C |
 //! | `persistent` | blocks of the system |
 //!
@@ -36,6 +36,7 @@ pub mod fatal;
 pub mod figures;
 pub mod heap;
 pub mod heap_blocks;
+pub mod observer;
 pub mod options;
 pub mod persistent;
 #[cfg_attr(unix, path = "platform_unix.rs")]

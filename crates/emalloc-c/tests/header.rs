@@ -16,6 +16,7 @@ use emalloc_c::custom::EmallocHandlers;
 use emalloc_c::error::{EmallocError, Kind};
 use emalloc_c::fatal::Action;
 use emalloc_c::figures::{EmallocFigures, EmallocItem};
+use emalloc_c::observer::EmallocObserver;
 use emalloc_c::options::EmallocHeapOptions;
 use emalloc_c::site::EmallocSite;
 use emalloc_c::storage::{EmallocSegment, EmallocStorage, EmallocStorageHandlers};
@@ -121,6 +122,11 @@ fn facts() -> Vec<Fact> {
                 size, data, alloc, free, realloc, block_size, collect, shutdown
             ]
         ),
+        layout!(
+            EmallocObserver,
+            "emalloc_observer",
+            [size, data, allocated, freed, resized, reset, collected, reserved]
+        ),
     ]
     .concat();
     for (name, value) in [
@@ -208,6 +214,7 @@ fn c_type(rust: &str) -> String {
         "EmallocError" => "emalloc_error",
         "EmallocFigures" => "emalloc_figures",
         "EmallocHandlers" => "emalloc_handlers",
+        "EmallocObserver" => "emalloc_observer",
         "EmallocHeapOptions" => "emalloc_heap_options",
         "EmallocStorageHandlers" => "emalloc_storage_handlers",
         "Option<FatalFn>" => "emalloc_fatal_fn",

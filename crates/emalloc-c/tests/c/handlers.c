@@ -187,11 +187,101 @@ static void custom_handlers_stand_in_the_place_of_a_heap(void)
     CHECK(emalloc_heap_get_handlers(heap, &got) == 0);
 }
 
+struct seen {
+    int allocated, freed, resized, reset, collected;
+    size_t size, usable;
+    unsigned line, orig_line;
+    void *block;
+};
+
+static void saw_allocated(void *data, emalloc_heap *heap, void *block, size_t size, size_t usable, const emalloc_site *site)
+{
+    struct seen *seen = data;
+    seen->allocated++;
+    seen->block = block;
+    seen->size = size;
+    seen->usable = usable;
+    seen->line = site->line;
+    seen->orig_line = site->orig_line;
+    CHECK(usable == emalloc_heap_block_size(heap, block) && strcmp(site->file, __FILE__) == 0);
+    emalloc_heap_free(heap, emalloc_heap_alloc(heap, 5000)); /* of which nobody is told */
+}
+
+static void saw_freed(void *data, emalloc_heap *heap, void *block, size_t usable, const emalloc_site *site)
+{
+    struct seen *seen = data;
+    (void)heap, (void)site;
+    seen->freed++;
+    seen->block = block;
+    seen->usable = usable;
+}
+
+static void saw_resized(void *data, emalloc_heap *heap, void *old_block, size_t old_usable, void *block, size_t size,
+                        size_t usable, const emalloc_site *site)
+{
+    struct seen *seen = data;
+    (void)heap;
+    CHECK(old_block == seen->block && old_usable == seen->usable && site->line > seen->line);
+    seen->resized++;
+    seen->block = block;
+    seen->size = size;
+    seen->usable = usable;
+}
+
+static void saw_reset(void *data, emalloc_heap *heap)
+{
+    CHECK(emalloc_heap_usage(heap, 0) == 0);
+    ((struct seen *)data)->reset++;
+}
+
+static void saw_collected(void *data, emalloc_heap *heap, size_t bytes)
+{
+    (void)heap, (void)bytes;
+    ((struct seen *)data)->collected++;
+}
+
+static void *relayed(size_t size EMALLOC_SITE_DC)
+{
+    return emalloc_rel(size);
+}
+
+static void observers_are_told_and_change_nothing(void)
+{
+    struct seen a = {0, 0, 0, 0, 0, 0, 0, 0, 0, NULL}, b = a;
+    emalloc_observer first = {sizeof first, &a, saw_allocated, saw_freed, saw_resized, saw_reset, saw_collected, {NULL}},
+                     second = {sizeof second, &b, saw_allocated, NULL, NULL, NULL, NULL, {NULL}};
+    emalloc_heap *heap = emalloc_heap_start(NULL, NULL);
+    size_t before;
+    void *block;
+    emalloc_heap_set_current(heap);
+    efree(emalloc(100));
+    before = emalloc_heap_usage(heap, 0);
+    emalloc_heap_add_observer(heap, &first);
+    emalloc_heap_add_observer(heap, &second);
+    block = emalloc(100);
+    CHECK(a.allocated == 1 && b.allocated == 1 && a.block == block && a.size == 100 && a.usable == 104);
+    CHECK(a.line == __LINE__ - 2 && a.orig_line == 0);
+    block = erealloc(block, 1000);
+    CHECK(a.resized == 1 && a.block == block && a.size == 1000);
+    efree(block);
+    CHECK(a.freed == 1 && a.block == block && a.usable >= 1000 && a.allocated == 1);
+    CHECK(emalloc_heap_remove_observer(heap, &second) == 1 && emalloc_heap_remove_observer(heap, &second) == 0);
+    block = relayed(10 EMALLOC_SITE_CC);
+    CHECK(a.allocated == 2 && b.allocated == 1 && a.line == __LINE__ - 1 && a.orig_line > 0 && a.orig_line < a.line);
+    efree(block);
+    CHECK(emalloc_heap_usage(heap, 0) == before);
+    emalloc_heap_collect(heap);
+    emalloc_shutdown(0, 0);
+    CHECK(a.collected == 1 && a.reset == 1);
+    emalloc_shutdown(1, 0);
+}
+
 int main(void)
 {
     the_handler_goes_on();
     the_handler_makes_room();
     the_handler_jumps_out();
     custom_handlers_stand_in_the_place_of_a_heap();
+    observers_are_told_and_change_nothing();
     return 0;
 }
