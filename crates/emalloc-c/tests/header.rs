@@ -125,7 +125,9 @@ fn facts() -> Vec<Fact> {
         layout!(
             EmallocObserver,
             "emalloc_observer",
-            [size, data, allocated, freed, resized, reset, collected, reserved]
+            [
+                size, data, allocated, freed, resized, reset, collected, reserved
+            ]
         ),
     ]
     .concat();
