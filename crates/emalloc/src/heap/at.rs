@@ -62,21 +62,21 @@ impl Heap {
     /// As [`allocate`](Self::allocate), called at `at`. (`_emalloc`)
     #[inline]
     pub fn allocate_at(&self, size: usize, at: Site<'_>) -> NonNull<u8> {
-        self.or_recover(at, |state| state.allocate(size, at))
+        self.or_recover(at, move |state| state.allocate(size, at))
     }
 
     /// As [`allocate_layout`](Self::allocate_layout), called at `at`.
     #[inline]
     pub fn allocate_layout_at(&self, layout: Layout, at: Site<'_>) -> NonNull<u8> {
         let (size, align) = (layout.size(), layout.align());
-        self.or_recover(at, |state| state.allocate_aligned(size, align, at))
+        self.or_recover(at, move |state| state.allocate_aligned(size, align, at))
     }
 
     /// As [`allocate_zeroed`](Self::allocate_zeroed), called at `at`. (`_ecalloc`)
     #[inline]
     pub fn allocate_zeroed_at(&self, layout: Layout, at: Site<'_>) -> NonNull<u8> {
         let (size, align) = (layout.size(), layout.align());
-        self.or_recover(at, |state| state.allocate_zeroed(size, align, at))
+        self.or_recover(at, move |state| state.allocate_zeroed(size, align, at))
     }
 
     /// As [`free`](Self::free), called at `at`. (`_efree`)
@@ -181,7 +181,7 @@ impl Heap {
             return block;
         }
         // SAFETY: the same promise: a refused resize leaves the block as it was.
-        state.recover(at, |state| unsafe { state.resize(block, size, 1, at) })
+        state.recover(at, move |state| unsafe { state.resize(block, size, 1, at) })
     }
 
     /// As [`report_refusal`](Self::report_refusal), of a call made at `at`.
