@@ -24,11 +24,19 @@ pub mod custom;
 mod derived;
 pub mod error;
 #[cfg_attr(
-    all(target_arch = "x86_64", target_os = "linux"),
+    all(
+        target_arch = "x86_64",
+        target_pointer_width = "64",
+        target_os = "linux"
+    ),
     path = "fast_x86_64.rs"
 )]
 #[cfg_attr(
-    not(all(target_arch = "x86_64", target_os = "linux")),
+    not(all(
+        target_arch = "x86_64",
+        target_pointer_width = "64",
+        target_os = "linux"
+    )),
     path = "fast_any.rs"
 )]
 mod fast;

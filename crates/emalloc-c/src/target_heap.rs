@@ -135,13 +135,15 @@ impl Target for OfHeap {
 
     #[inline(always)]
     unsafe fn free_size(self, block: *mut u8, size: usize, at: Site<'_>) {
-        match (NonNull::new(block), Layout::from_size_align(size, 1)) {
-            // SAFETY: the caller's promise.
-            (Some(block), Ok(layout)) => unsafe { self.heap().free_sized_at(block, layout, at) },
-            // No block is that large: the plain form finds out what this is.
-            // SAFETY: the caller's promise.
-            _ => unsafe { self.free(block, at) },
-        }
+        let Some(block) = NonNull::new(block) else {
+            return;
+        };
+        // No block is larger; a size that is gets to be a wrong one.
+        let size = size.min(isize::MAX as usize);
+        // SAFETY: the alignment is a power of two, and the size within bounds.
+        let layout = unsafe { Layout::from_size_align_unchecked(size, 1) };
+        // SAFETY: the caller's promise.
+        unsafe { self.heap().free_sized_at(block, layout, at) };
     }
 
     unsafe fn block_size(self, block: *mut u8, at: Site<'_>) -> usize {
