@@ -6,6 +6,7 @@ use core::array;
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
+use super::debug::{Debug, Debugging};
 use super::error::HeapError;
 use super::gate::Gate;
 use super::handler::{DefaultHandler, Handler};
@@ -55,6 +56,7 @@ struct Options {
     retain: Retain,
     compact: usize,
     checked: bool,
+    debug: Option<Debug>,
 }
 
 /// Stands for the registry's default storage, which is set up when the heap is made: `malloc`, on Windows `win32`.
@@ -83,6 +85,7 @@ impl Heap {
             retain: Retain::Adaptive,
             compact: 0,
             checked: false,
+            debug: None,
         };
         Builder {
             storage: PlatformStorage,
@@ -154,6 +157,17 @@ impl<S, H> Builder<S, H> {
         self.options.checked = checked;
         self
     }
+
+    /// [Debug mode](Debug): every block knows who asked for it and lies between guards, freed ones are held back for
+    /// a while, leaks are reported; checked mode is part of it. What is found goes to
+    /// [`Handler::report`] and [`Handler::leaks`].
+    ///
+    /// [`usable_size`](Heap::usable_size) is what was asked for then; usage, peak and limit count blocks as the heap
+    /// has them: with records and guards, and those that are held back.
+    pub fn debug(mut self, debug: Debug) -> Self {
+        self.options.debug = Some(debug);
+        self
+    }
 }
 
 /// Where things lie in the first segment, in bytes from its beginning.
@@ -161,6 +175,8 @@ struct Plan {
     state: usize,
     /// Free blocks by class while the heap is in a mode.
     hidden: usize,
+    /// In debug mode only.
+    debugging: usize,
     storage: usize,
     handler: usize,
     nursery: Nursery,
@@ -168,17 +184,20 @@ struct Plan {
 }
 
 impl Plan {
-    fn new<S, H>(geometry: &Geometry) -> Self {
+    fn new<S, H>(geometry: &Geometry, debug: bool) -> Self {
         let after = |end: usize, layout: Layout| end.next_multiple_of(layout.align());
         let state = after(geometry.header_end, Layout::new::<State>());
         let hidden = after(state + size_of::<State>(), Layout::new::<Lists>());
-        let storage = after(hidden + size_of::<Lists>(), Layout::new::<S>());
+        let debugging = after(hidden + size_of::<Lists>(), Layout::new::<Debugging>());
+        let room = if debug { size_of::<Debugging>() } else { 0 };
+        let storage = after(debugging + room, Layout::new::<S>());
         let handler = after(storage + size_of::<S>(), Layout::new::<H>());
         let end = handler + size_of::<H>();
         let (nursery, pages) = Nursery::plan(end.div_ceil(GRAIN), geometry.pages);
         Self {
             state,
             hidden,
+            debugging,
             storage,
             handler,
             nursery,
@@ -202,8 +221,9 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
             return Err(HeapError::SegmentSizeOutOfRange(size));
         }
         let capabilities = self.storage.capabilities();
-        let geometry = Geometry::new(size, options.checked);
-        let plan = Plan::new::<S, H>(&geometry);
+        let checked = options.checked || options.debug.is_some();
+        let geometry = Geometry::new(size, checked);
+        let plan = Plan::new::<S, H>(&geometry, options.debug.is_some());
         let reserve = options.reserve.div_ceil(PAGE);
         // At least one page is left for blocks.
         let needed = capabilities
@@ -238,7 +258,7 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
                 state_at.as_ptr(),
             )
         };
-        if options.checked {
+        if checked {
             segment.clear_live_bits(&geometry);
         }
         segment.header().header_pages.set(plan.pages as u32);
@@ -248,6 +268,13 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
         let handler_at = unsafe { grant.start.add(plan.handler) }.cast::<H>();
         // SAFETY: as above; what lies there is written when there is a mode.
         let hidden_at = unsafe { grant.start.add(plan.hidden) }.cast::<Lists>();
+        let debugging = options.debug.map(|debug| {
+            // SAFETY: as above.
+            let debugging = unsafe { grant.start.add(plan.debugging) }.cast::<Debugging>();
+            // SAFETY: `plan` gives it a place of its own, aligned, in the first segment's header pages.
+            unsafe { debugging.write(Debugging::new(debug)) };
+            debugging
+        });
         let state = State {
             bins: array::from_fn(|class| Bin {
                 list: List::new(),
@@ -289,6 +316,7 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
             handler: handler_at,
             modes: Modes::none(hidden_at),
             observers: Observers::none(),
+            debugging,
             destroy: destroy::<S, H>,
         };
         // SAFETY: `plan` gives each of the three a place of its own, aligned, in the first segment's header pages.
@@ -299,7 +327,8 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
         unsafe { handler_at.write(self.handler) };
         let heap = Heap::from_state(state_at);
         let state = heap.state();
-        state.set_mode(mode::CHECKED, options.checked);
+        state.set_mode(mode::CHECKED, checked);
+        state.set_mode(mode::DEBUGGED, options.debug.is_some());
         state.link(segment);
         state.enter_pages(segment);
         state.close_reserve();

@@ -7,6 +7,7 @@ use core::ptr;
 use super::Heap;
 use super::observers::Event;
 use super::segment::{Kind, Page, Segment, class_in, page};
+use super::site::Site;
 use super::state::{FreeBlock, State};
 use crate::layout::{GRAIN, GRAIN_SHIFT, PAGE, PAGE_GRAINS};
 use crate::size_class::{CLASSES, CODES, grains_of_short_run, pages_of_class, size_of_class};
@@ -244,6 +245,9 @@ impl State {
     }
 
     fn collect(&self) -> Collected {
+        if let Some(debugging) = self.debugging() {
+            self.release_held(debugging, (0, 0), Site::UNKNOWN);
+        }
         let held = self.held.get();
         let pages = self.collect_runs();
         self.release_empty_segments(0);
@@ -298,7 +302,7 @@ impl Heap {
             return Collected::default();
         }
         let collected = state.collect();
-        state.tell(|_| Event::Collected(collected));
+        state.tell(|| Event::Collected(collected));
         collected
     }
 
@@ -314,7 +318,7 @@ impl Heap {
             collected.discarded = state.discard_free_pages();
         }
         collected.discarded += state.storage().trim();
-        state.tell(|_| Event::Collected(collected));
+        state.tell(|| Event::Collected(collected));
         collected
     }
 }

@@ -81,29 +81,34 @@ impl fmt::Display for PageUse {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "zend_mm_heap corrupted: pointer {:#x} ", self.address)?;
-        match self.kind {
-            FaultKind::Foreign => f.write_str("lies in no segment of this heap"),
-            FaultKind::NotABlock { page, holds } => {
+        let Self { address, kind } = self;
+        write!(f, "zend_mm_heap corrupted: pointer {address:#x} {kind}")
+    }
+}
+
+/// What is wrong, as the end of a sentence about the pointer.
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Foreign => f.write_str("lies in no segment of this heap"),
+            Self::NotABlock { page, holds } => {
                 write!(f, "is no block: page {page} of its segment holds {holds}")
             }
-            FaultKind::Misaligned { block_size, offset } => write!(
+            Self::Misaligned { block_size, offset } => write!(
                 f,
                 "is no block: it lies {offset} bytes inside a block of {block_size} bytes, expected its beginning"
             ),
-            FaultKind::DoubleFree { block_size } => write!(
+            Self::DoubleFree { block_size } => write!(
                 f,
                 "is not alive: expected a block of {block_size} bytes in use, found it freed already or never handed out"
             ),
-            FaultKind::WrongSize { named, block_size } => {
+            Self::WrongSize { named, block_size } => {
                 write!(
                     f,
                     "was said to hold {named} bytes, but its block has {block_size}"
                 )
             }
-            FaultKind::Walking => {
-                f.write_str("cannot be given back while the heap is being walked")
-            }
+            Self::Walking => f.write_str("cannot be given back while the heap is being walked"),
         }
     }
 }

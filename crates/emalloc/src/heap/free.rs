@@ -127,6 +127,9 @@ impl State {
     /// Tells the handler of a wrong pointer that was given at `at`.
     #[cold]
     pub fn report(&self, fault: &Fault, at: Site<'_>) {
+        if let Some(debugging) = self.debugging() {
+            return self.report_debugged(debugging, fault, at);
+        }
         self.as_heap(|heap| self.handler().fault(heap, fault, at));
     }
 
@@ -291,9 +294,9 @@ impl Heap {
     /// assert_eq!(unsafe { heap.usable_size(block) }, Ok(1024));
     /// # Ok::<(), emalloc::heap::HeapError>(())
     /// ```
+    #[track_caller]
     pub unsafe fn usable_size(&self, block: NonNull<u8>) -> Result<usize, Fault> {
-        let place = self.state().locate(block)?;
-        Ok(self.state().size_of_place(place))
+        self.state().usable_size(block, Site::here())
     }
 
     /// Whether `address` lies in a segment of this heap. Any address may be asked for. (`is_zend_ptr`)

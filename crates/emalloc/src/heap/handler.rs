@@ -5,6 +5,7 @@
 use core::fmt::{self, Write};
 
 use super::Heap;
+use super::debug::{Leaks, Report};
 use super::error::AllocError;
 use super::fault::Fault;
 use super::site::Site;
@@ -57,6 +58,25 @@ pub trait Handler: Send {
         say(&format_args!("{fault} at {at}"));
         sys::abort()
     }
+
+    /// Debug mode has found something; wrong pointers are told here too then, and not as a [`fault`](Self::fault). After
+    /// this the heap does what its [`Debug`](super::Debug) says: goes on, or ends the process. The heap may be at
+    /// rest, as during a [`walk`](Heap::walk).
+    ///
+    /// The default writes the report to standard error, in the original's text.
+    fn report(&self, heap: &Heap, report: &Report<'_>) {
+        let _ = heap;
+        say(report);
+    }
+
+    /// The heap is being reset or dropped in debug mode, and these blocks were never freed. It is at rest, as during
+    /// a [`walk`](Heap::walk).
+    ///
+    /// The default writes them to standard error, as the heap's [`Debug`](super::Debug) says.
+    fn leaks(&self, heap: &Heap, leaks: &Leaks<'_>) {
+        let _ = heap;
+        leaks.print();
+    }
 }
 
 /// The heap's handler.
@@ -83,6 +103,12 @@ impl<H: Handler + Sync + ?Sized> Handler for &'static H {
     fn fault(&self, heap: &Heap, fault: &Fault, at: Site<'_>) {
         (**self).fault(heap, fault, at);
     }
+    fn report(&self, heap: &Heap, report: &Report<'_>) {
+        (**self).report(heap, report);
+    }
+    fn leaks(&self, heap: &Heap, leaks: &Leaks<'_>) {
+        (**self).leaks(heap, leaks);
+    }
 }
 
 /// Writes `error` to standard error as the original writes its fatal errors, and ends the process with status 255.
@@ -92,15 +118,18 @@ pub(crate) fn fatal(error: &dyn fmt::Display, at: Site<'_>) -> ! {
     sys::exit(255)
 }
 
+/// Standard error, written to without allocating. Never answers an error.
+pub(super) struct Stderr;
+
+impl Write for Stderr {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        sys::write_stderr(text.as_bytes());
+        Ok(())
+    }
+}
+
 /// Writes a line to standard error, without allocating.
 pub(crate) fn say(message: &dyn fmt::Display) {
-    struct Stderr;
-    impl Write for Stderr {
-        fn write_str(&mut self, text: &str) -> fmt::Result {
-            sys::write_stderr(text.as_bytes());
-            Ok(())
-        }
-    }
     // `Stderr` never answers an error.
     let _ = writeln!(Stderr, "{message}");
 }

@@ -38,6 +38,20 @@ impl Index {
         None
     }
 
+    /// The segment with the highest header that lies not above `address`.
+    pub fn floor(&self, address: usize) -> Option<Segment> {
+        let (mut place, mut below) = (self.root.get(), None);
+        while let Some(segment) = place {
+            if segment.address() <= address {
+                below = place;
+                place = segment.header().right.get();
+            } else {
+                place = segment.header().left.get();
+            }
+        }
+        below
+    }
+
     /// Enters a segment that is not in the index.
     pub fn insert(&self, new: Segment) {
         let (address, rank) = (new.address(), priority(new));

@@ -10,6 +10,7 @@ mod builder;
 mod check;
 mod check_segments;
 mod collect;
+mod debug;
 mod error;
 mod explain;
 mod fault;
@@ -43,6 +44,9 @@ use core::ptr::NonNull;
 pub use builder::{Builder, PlatformStorage};
 pub use check::{Corruption, Invariant};
 pub use collect::Collected;
+pub use debug::{
+    BlockInfo, Change, Debug, DebugFigures, Finding, Leak, LeakFormat, Leaks, OnError, Report,
+};
 pub use error::{AllocError, HeapError};
 pub use explain::{Explained, explain};
 pub use fault::{Fault, FaultKind, PageUse};
@@ -123,9 +127,19 @@ impl Heap {
 
 impl Drop for Heap {
     fn drop(&mut self) {
-        let destroy = self.state().destroy;
-        // SAFETY: the state is alive, it is the one `destroy` was made for, and this is the end of it.
-        unsafe { destroy(self.state) };
+        /// Destroys the heap, also if a handler that is told of leaks unwinds.
+        struct End(NonNull<State>);
+        impl Drop for End {
+            fn drop(&mut self) {
+                // SAFETY: the state is alive until this.
+                let destroy = unsafe { self.0.as_ref() }.destroy;
+                // SAFETY: it is the one `destroy` was made for, and this is the end of it.
+                unsafe { destroy(self.0) };
+            }
+        }
+        let end = End(self.state);
+        // SAFETY: as above.
+        unsafe { end.0.as_ref() }.end_blocks(false);
     }
 }
 

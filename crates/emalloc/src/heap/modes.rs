@@ -5,6 +5,7 @@
 use core::cell::Cell;
 use core::ptr::NonNull;
 
+use super::debug::Content;
 use super::error::AllocError;
 use super::fault::{Fault, FaultKind};
 use super::observers::Event;
@@ -20,6 +21,8 @@ pub(super) mod mode {
     pub const OBSERVED: u8 = 2;
     /// The heap is being walked and hands out nothing.
     pub const WALKING: u8 = 4;
+    /// Blocks have records and guards.
+    pub const DEBUGGED: u8 = 8;
 }
 
 /// The modes a heap is in.
@@ -103,16 +106,22 @@ impl State {
         if self.modes.is_walking() {
             return self.refuse(AllocError::Walking);
         }
-        let block = if zeroed {
-            self.allocate_zeroed_unseen(size, align)
-        } else {
-            self.allocate_unseen(size, align)
+        let block = match (self.debugging(), zeroed) {
+            (Some(debugging), zeroed) => {
+                let content = match zeroed {
+                    true => Content::Zeroed,
+                    false => Content::Filled,
+                };
+                self.allocate_debugged(debugging, (size, align), content, at)
+            }
+            (None, true) => self.allocate_zeroed_unseen(size, align),
+            (None, false) => self.allocate_unseen(size, align),
         };
         if let Some(block) = NonNull::new(block) {
-            self.tell(|usable| Event::Allocated {
+            self.tell(|| Event::Allocated {
                 block,
                 size,
-                usable: usable(block),
+                usable: self.usable_size(block, at).unwrap_or(0),
                 at,
             });
         }
@@ -127,10 +136,20 @@ impl State {
         named: Option<(usize, usize)>,
         at: Site<'_>,
     ) -> Result<(), Fault> {
-        let place = self.locate_named(block, named)?;
-        let usable = self.size_of_place(place);
-        self.free_place(block, place)?;
-        self.tell(|_| Event::Freed { block, usable, at });
+        if self.modes.is_walking() {
+            let address = block.addr().get();
+            let kind = FaultKind::Walking;
+            return Err(Fault { address, kind });
+        }
+        let usable = self.usable_for_observers(block, at);
+        if let Some(debugging) = self.debugging() {
+            let named = named.map(|(size, _)| size);
+            self.free_debugged(debugging, block, named, at)?;
+        } else {
+            let place = self.locate_named(block, named)?;
+            self.free_place(block, place)?;
+        }
+        self.tell(|| Event::Freed { block, usable, at });
         Ok(())
     }
 
@@ -146,19 +165,45 @@ impl State {
         if self.modes.is_walking() {
             return self.refuse(AllocError::Walking);
         }
-        let before = self.locate(block).map(|place| self.size_of_place(place));
-        let resized = self.resize_unseen(block, size, align);
-        if let (Some(new), Ok(old_usable)) = (NonNull::new(resized), before) {
-            self.tell(|usable| Event::Resized {
+        let old_usable = self.usable_for_observers(block, at);
+        let resized = match self.debugging() {
+            Some(debugging) => self.resize_debugged(debugging, block, (size, align), at),
+            None => self.resize_unseen(block, size, align),
+        };
+        if let Some(new) = NonNull::new(resized) {
+            self.tell(|| Event::Resized {
                 old: block,
                 old_usable,
                 block: new,
                 size,
-                usable: usable(new),
+                usable: self.usable_size(new, at).unwrap_or(0),
                 at,
             });
         }
         resized
+    }
+
+    /// As [`usable_size`](Self::usable_size), if there are observers to be told; a wrong pointer is not their business.
+    fn usable_for_observers(&self, block: NonNull<u8>, at: Site<'_>) -> usize {
+        match self.modes.is_on(mode::OBSERVED) {
+            true => self.usable_size(block, at).unwrap_or(0),
+            false => 0,
+        }
+    }
+
+    /// Bytes that the block at `block` can hold, of a call at `at`.
+    pub fn usable_size(&self, block: NonNull<u8>, at: Site<'_>) -> Result<usize, Fault> {
+        match self.debugging() {
+            Some(debugging) => self.size_debugged(debugging, block, at),
+            None => Ok(self.size_of_place(self.locate(block)?)),
+        }
+    }
+
+    /// The end of all blocks: in debug mode they are verified, and those left over reported.
+    pub fn end_blocks(&self, silent: bool) {
+        if let Some(debugging) = self.debugging() {
+            self.end_debugged(debugging, silent);
+        }
     }
 
     /// What `block` is, if it also is what a caller that named size and alignment says.

@@ -123,9 +123,8 @@ impl Observers {
 }
 
 impl State {
-    /// Tells the observers, if there are any and none of them is at work, of the event that `event` makes. It is
-    /// given what finds out the usable size of a block.
-    pub fn tell<'a>(&self, event: impl FnOnce(&dyn Fn(NonNull<u8>) -> usize) -> Event<'a>) {
+    /// Tells the observers, if there are any and none of them is at work, of the event that `event` makes.
+    pub fn tell<'a>(&self, event: impl FnOnce() -> Event<'a>) {
         /// Ends the telling, also when an observer unwinds.
         struct Telling<'a>(&'a Observers);
         impl Drop for Telling<'_> {
@@ -137,10 +136,7 @@ impl State {
         if !self.modes.is_on(mode::OBSERVED) || self.observers.telling.get() {
             return;
         }
-        let event = event(&|block| {
-            let place = self.locate(block);
-            place.map_or(0, |place| self.size_of_place(place))
-        });
+        let event = event();
         self.observers.telling.set(true);
         let _telling = Telling(&self.observers);
         self.observers.turn.set(self.observers.first.get());

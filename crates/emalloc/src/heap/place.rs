@@ -82,7 +82,7 @@ impl State {
 }
 
 #[cold]
-fn foreign(address: usize) -> Fault {
+pub(super) fn foreign(address: usize) -> Fault {
     Fault {
         address,
         kind: FaultKind::Foreign,
@@ -90,7 +90,7 @@ fn foreign(address: usize) -> Fault {
 }
 
 #[cold]
-fn not_a_block(segment: Segment, address: usize) -> Fault {
+pub(super) fn not_a_block(segment: Segment, address: usize) -> Fault {
     let page = segment.index_of(address);
     let holds = page_use(segment.map_at(address));
     let kind = FaultKind::NotABlock { page, holds };

@@ -10,7 +10,8 @@ use crate::size_class::CLASSES;
 
 impl State {
     /// Forgets every block and keeps the segments worth keeping.
-    pub fn reset(&self) {
+    pub fn reset(&self, silent: bool) {
+        self.end_blocks(silent);
         // Storage calls come last for each segment, so that the heap never leads to what it gave back.
         for segment in self
             .segments()
@@ -42,7 +43,7 @@ impl State {
         self.held_peak.set(self.held.get());
         self.close_reserve();
         self.storage().request_ended();
-        self.tell(|_| Event::Reset);
+        self.tell(|| Event::Reset);
     }
 
     fn forget_blocks(&self) {
@@ -110,7 +111,13 @@ impl Heap {
     /// # Ok::<(), emalloc::heap::HeapError>(())
     /// ```
     pub fn reset(&mut self) {
-        self.state().reset();
+        self.state().reset(false);
+    }
+
+    /// As [`reset`](Self::reset); in debug mode leaks are reported to nobody: after an error, when nobody could
+    /// clean up. (`shutdown_memory_manager`, silent)
+    pub fn reset_silently(&mut self) {
+        self.state().reset(true);
     }
 
     /// As [`reset`](Self::reset), for the thread's own heap, which is only ever shared.
@@ -119,6 +126,6 @@ impl Heap {
     /// Nothing in the heap is used any more.
     #[cfg(feature = "std")]
     pub(crate) unsafe fn reset_shared(&self) {
-        self.state().reset();
+        self.state().reset(false);
     }
 }

@@ -71,6 +71,10 @@ unsafe impl Send for Site<'_> {}
 unsafe impl Sync for Site<'_> {}
 
 impl Site<'static> {
+    /// A place that nobody knows.
+    // SAFETY: null is no file.
+    pub const UNKNOWN: Self = unsafe { Self::from_c(ptr::null(), 0) };
+
     /// The place of the caller.
     #[inline(always)]
     #[track_caller]
@@ -141,14 +145,63 @@ impl<'a> Site<'a> {
     /// The place on whose behalf the call was made, if it was relayed.
     pub fn origin(&self) -> Option<Site<'static>> {
         match self.place() {
-            Place::Relayed(relayed) => Some(relayed.origin),
+            Place::Relayed(relayed) if !relayed.origin.is_unknown() => Some(relayed.origin),
             _ => None,
+        }
+    }
+
+    /// Whether nobody knows the place.
+    pub fn is_unknown(&self) -> bool {
+        matches!(self.place(), Place::C(file, 0) if file.is_null())
+    }
+
+    /// The site by value, to be kept.
+    pub(super) fn keep(self) -> Relayed {
+        match self.place() {
+            Place::Relayed(relayed) => *relayed,
+            Place::Rust(location) => Relayed {
+                at: location.into(),
+                origin: Site::UNKNOWN,
+            },
+            Place::C(file, line) => Relayed {
+                // SAFETY: whoever made the site vouched for the string.
+                at: unsafe { Site::from_c(file, line) },
+                origin: Site::UNKNOWN,
+            },
         }
     }
 
     /// Whether two sites are the same file and line; their origins may differ.
     pub fn is_same_line(&self, other: &Site<'_>) -> bool {
         self.line() == other.line() && self.file_bytes() == other.file_bytes()
+    }
+}
+
+impl Relayed {
+    /// Nobody knows.
+    pub(super) const UNKNOWN: Self = Self {
+        at: Site::UNKNOWN,
+        origin: Site::UNKNOWN,
+    };
+
+    /// The site that was kept.
+    pub(super) fn view(&self) -> Site<'_> {
+        if self.origin.is_unknown() {
+            self.at
+        } else {
+            self.into()
+        }
+    }
+
+    /// It as numbers, for a hash.
+    pub(super) fn words(&self) -> [usize; 4] {
+        let (at, origin) = (self.at, self.origin);
+        [
+            at.place.addr(),
+            at.line as usize,
+            origin.place.addr(),
+            origin.line as usize,
+        ]
     }
 }
 

@@ -6,6 +6,7 @@ use core::cell::Cell;
 use core::hint;
 use core::ptr::{self, NonNull};
 
+use super::debug::Debugging;
 use super::error::AllocError;
 use super::gate::Gate;
 use super::handler::Handler;
@@ -131,6 +132,8 @@ pub(super) struct State {
 
     pub modes: Modes,
     pub observers: Observers,
+    /// Debug mode's own state. It lies behind this one.
+    pub debugging: Option<NonNull<Debugging>>,
     pub capabilities: Capabilities,
     pub storage: NonNull<dyn Storage>,
     pub handler: NonNull<dyn Handler>,

@@ -101,7 +101,7 @@ impl State {
                 blocks: 0,
             });
             if holds == PageUse::Large {
-                visit(Item::Block { address, size });
+                self.visit_block(address, size, visit);
             }
             return;
         };
@@ -115,10 +115,18 @@ impl State {
         });
         let (map, _) = self.free_map(class, run);
         for number in (0..blocks).filter(|&number| !map.is_marked(number)) {
-            visit(Item::Block {
-                address: address + number * block_size,
-                size: block_size,
-            });
+            self.visit_block(address + number * block_size, block_size, visit);
+        }
+    }
+
+    /// A block, as the program knows it.
+    fn visit_block(&self, address: usize, size: usize, visit: &mut dyn FnMut(Item)) {
+        let block = match self.debugging() {
+            Some(_) => self.block_in_raw(address),
+            None => Some((address, size)),
+        };
+        if let Some((address, size)) = block {
+            visit(Item::Block { address, size });
         }
     }
 }
@@ -190,7 +198,7 @@ impl Heap {
                     block_size: 0,
                     blocks: 0,
                 });
-                visit(Item::Block { address, size });
+                state.visit_block(address, size, visit);
             } else {
                 for run in state.runs(segment) {
                     state.visit_run(run, visit);

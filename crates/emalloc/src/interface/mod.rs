@@ -12,6 +12,8 @@ mod allocator;
 #[cfg(feature = "std")]
 mod current;
 #[cfg(feature = "std")]
+mod debug_settings;
+#[cfg(feature = "std")]
 mod functions;
 #[cfg(feature = "std")]
 mod settings;

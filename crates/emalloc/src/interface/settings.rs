@@ -6,8 +6,9 @@ use core::fmt;
 use std::borrow::ToOwned;
 use std::string::String;
 
+use super::debug_settings;
 use super::size::parse_size;
-use crate::heap::{Builder, DefaultHandler, Heap, HeapError, Limit};
+use crate::heap::{Builder, Debug, DefaultHandler, Heap, HeapError, LeakFormat, Limit};
 use crate::layout::{DEFAULT_SEGMENT, MAX_SEGMENT, MIN_SEGMENT};
 use crate::storage::StorageError;
 use crate::storage::registry::{self, AnyStorage, OpenError};
@@ -24,6 +25,8 @@ use crate::storage::registry::{self, AnyStorage, OpenError};
 /// | `EMALLOC_SOFT_LIMIT` | | the soft limit, likewise |
 /// | `EMALLOC_RESERVE` | | bytes set aside for the handler of an error |
 /// | `EMALLOC_CHECKED` | | 1: checked mode |
+/// | `EMALLOC_DEBUG` | | 1: [debug mode](Debug), or a list of its settings: `guards=16,fill=0xaa,free_fill=0x5a,quarantine=1M,quarantine_blocks=4096,check_every=1000,guard_pages,on_error=continue` (or `exit`, `abort`) |
+/// | `EMALLOC_LEAKS` | `ZEND_ALLOC_PRINT_LEAKS=0` | `text` or `json`: debug mode, and leaks are reported so; 0: they are not |
 ///
 /// Where both are set, ours wins. Ours take sizes as [`parse_size`] reads them; the original's
 /// also hexadecimal and octal ones, as there.
@@ -46,6 +49,8 @@ pub struct Settings {
     pub reserve: Option<usize>,
     /// See [`Builder::checked`].
     pub checked: bool,
+    /// See [`Builder::debug`]; `None`: no debug mode.
+    pub debug: Option<Debug>,
 }
 
 /// A setting that cannot be. The texts are the original's where it has one.
@@ -126,6 +131,7 @@ impl Default for Settings {
             soft_limit: Limit::Unlimited,
             reserve: None,
             checked: false,
+            debug: None,
         }
     }
 }
@@ -194,6 +200,20 @@ impl Settings {
         if let Some((variable, text)) = value("EMALLOC_CHECKED") {
             settings.checked = switch(variable, text)?;
         }
+        if let Some((_, text)) = value("EMALLOC_DEBUG") {
+            settings.debug = debug_settings::debug(&text)?;
+        }
+        if let Some((_, text)) = value("EMALLOC_LEAKS") {
+            let format = debug_settings::leaks(&text)?;
+            // Who wants to see leaks wants the mode in which they are known.
+            let wanted = settings.debug.is_some() || format != LeakFormat::Silent;
+            let debug = settings.debug.unwrap_or_default();
+            settings.debug = wanted.then(|| debug.leaks(format));
+        } else if let Some((_, text)) = value("ZEND_ALLOC_PRINT_LEAKS")
+            && leading_number(&text).0.is_none_or(|number| number == 0)
+        {
+            settings.debug = settings.debug.map(|debug| debug.leaks(LeakFormat::Silent));
+        }
         Ok(settings)
     }
 
@@ -232,8 +252,12 @@ impl Settings {
             .limit(self.limit)
             .soft_limit(self.soft_limit)
             .checked(self.checked);
-        Ok(match self.reserve {
+        let builder = match self.reserve {
             Some(bytes) => builder.reserve(bytes),
+            None => builder,
+        };
+        Ok(match self.debug {
+            Some(debug) => builder.debug(debug),
             None => builder,
         })
     }

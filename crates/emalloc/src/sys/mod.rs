@@ -37,5 +37,24 @@ mod os;
 )]
 mod processor;
 
+/// A moment as clocks on walls show it. Months and weekdays count from 0, for January and Sunday.
+#[derive(Clone, Copy, Debug)]
+pub struct LocalTime {
+    /// Such as 2026.
+    pub year: i32,
+    /// From 0.
+    pub month: usize,
+    /// Of the month, from 1.
+    pub day: u32,
+    /// From 0.
+    pub weekday: usize,
+    /// From 0.
+    pub hour: u32,
+    /// From 0.
+    pub minute: u32,
+    /// From 0.
+    pub second: u32,
+}
+
 pub use os::*;
 pub use processor::prefetch;

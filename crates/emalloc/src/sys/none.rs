@@ -71,3 +71,24 @@ pub fn abort() -> ! {
         core::hint::spin_loop();
     }
 }
+
+/// Nothing: pages can be touched always.
+///
+/// # Safety
+/// As the contract of `sys` says.
+pub unsafe fn shut(_start: *mut u8, _size: usize) -> bool {
+    false
+}
+
+/// Nothing, as [`shut`] shuts nothing.
+///
+/// # Safety
+/// As the contract of `sys` says.
+pub unsafe fn open(_start: *mut u8, _size: usize) -> bool {
+    true
+}
+
+/// There is no clock.
+pub fn local_time() -> Option<super::LocalTime> {
+    None
+}

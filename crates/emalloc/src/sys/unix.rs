@@ -157,6 +157,48 @@ pub fn millis() -> u64 {
     (now.tv_sec as u64) * 1000 + (now.tv_nsec as u64) / 1_000_000
 }
 
+/// The time of day here.
+pub fn local_time() -> Option<super::LocalTime> {
+    // SAFETY: tm is plain numbers and a pointer, zero is a value of each.
+    let mut now: libc::tm = unsafe { core::mem::zeroed() };
+    // SAFETY: null means that the answer is wanted only.
+    let seconds = unsafe { libc::time(ptr::null_mut()) };
+    // SAFETY: both are valid for the call.
+    if unsafe { libc::localtime_r(&seconds, &mut now) }.is_null() {
+        return None;
+    }
+    let positive = |number: c_int| u32::try_from(number).unwrap_or(0);
+    Some(super::LocalTime {
+        year: now.tm_year.saturating_add(1900),
+        month: positive(now.tm_mon) as usize,
+        day: positive(now.tm_mday),
+        weekday: positive(now.tm_wday) as usize,
+        hour: positive(now.tm_hour),
+        minute: positive(now.tm_min),
+        second: positive(now.tm_sec),
+    })
+}
+
+/// Makes pages ones that cannot be touched, whatever they hold. `false`: they can.
+///
+/// # Safety
+/// As the contract of `sys` says: the caller's pages, also a part of what [`aligned_malloc`] handed out, which are
+/// [`open`] again before they are given back.
+pub unsafe fn shut(start: *mut u8, size: usize) -> bool {
+    // SAFETY: the caller's pages, which nobody touches meanwhile.
+    unsafe { libc::mprotect(start.cast(), size, libc::PROT_NONE) == 0 }
+}
+
+/// Makes pages ones that can be read and written again. `false`: they are as they were.
+///
+/// # Safety
+/// As [`shut`].
+pub unsafe fn open(start: *mut u8, size: usize) -> bool {
+    let prot = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: the caller's pages, which were readable and writable before.
+    unsafe { libc::mprotect(start.cast(), size, prot) == 0 }
+}
+
 /// Writes to standard error as far as it can be written.
 pub fn write_stderr(mut text: &[u8]) {
     while !text.is_empty() {

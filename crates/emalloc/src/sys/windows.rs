@@ -4,14 +4,16 @@
 use core::ffi::c_void;
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use windows_sys::Win32::Foundation::{GetLastError, INVALID_HANDLE_VALUE};
+use windows_sys::Win32::Foundation::{GetLastError, INVALID_HANDLE_VALUE, SYSTEMTIME};
 use windows_sys::Win32::Storage::FileSystem::WriteFile;
 use windows_sys::Win32::System::Console::{GetStdHandle, STD_ERROR_HANDLE};
 use windows_sys::Win32::System::Memory::{
     GetProcessHeap, HEAP_REALLOC_IN_PLACE_ONLY, HEAP_ZERO_MEMORY, HeapAlloc, HeapCompact,
-    HeapCreate, HeapDestroy, HeapFree, HeapReAlloc,
+    HeapCreate, HeapDestroy, HeapFree, HeapReAlloc, PAGE_NOACCESS, PAGE_READWRITE, VirtualProtect,
 };
-use windows_sys::Win32::System::SystemInformation::{GetSystemInfo, GetTickCount64, SYSTEM_INFO};
+use windows_sys::Win32::System::SystemInformation::{
+    GetLocalTime, GetSystemInfo, GetTickCount64, SYSTEM_INFO,
+};
 use windows_sys::Win32::System::Threading::{ExitProcess, GetCurrentProcess, TerminateProcess};
 
 /// A private heap's handle, or the process's.
@@ -187,6 +189,52 @@ pub unsafe fn heap_destroy(heap: HeapHandle) {
 pub fn millis() -> u64 {
     // SAFETY: GetTickCount64 has no preconditions.
     unsafe { GetTickCount64() }
+}
+
+/// The time of day here.
+pub fn local_time() -> Option<super::LocalTime> {
+    // SAFETY: SYSTEMTIME is plain numbers, zero is a value of each.
+    let mut now: SYSTEMTIME = unsafe { core::mem::zeroed() };
+    // SAFETY: `now` is writable.
+    unsafe { GetLocalTime(&mut now) };
+    Some(super::LocalTime {
+        year: now.wYear.into(),
+        month: usize::from(now.wMonth).saturating_sub(1),
+        day: now.wDay.into(),
+        weekday: now.wDayOfWeek.into(),
+        hour: now.wHour.into(),
+        minute: now.wMinute.into(),
+        second: now.wSecond.into(),
+    })
+}
+
+/// Makes pages ones that cannot be touched, whatever they hold. `false`: they can.
+///
+/// # Safety
+/// As the contract of `sys` says: the caller's pages, also a part of what [`aligned_malloc`] handed out, which are
+/// [`open`] again before they are given back.
+pub unsafe fn shut(start: *mut u8, size: usize) -> bool {
+    // SAFETY: the same promise.
+    unsafe { protect(start, size, PAGE_NOACCESS) }
+}
+
+/// Makes pages ones that can be read and written again. `false`: they are as they were.
+///
+/// # Safety
+/// As [`shut`].
+pub unsafe fn open(start: *mut u8, size: usize) -> bool {
+    // SAFETY: the same promise.
+    unsafe { protect(start, size, PAGE_READWRITE) }
+}
+
+/// Changes what may be done with pages.
+///
+/// # Safety
+/// They are the caller's.
+unsafe fn protect(start: *mut u8, size: usize, how: u32) -> bool {
+    let mut before = 0;
+    // SAFETY: the caller's pages; `before` is writable.
+    unsafe { VirtualProtect(start.cast(), size, how, &mut before) != 0 }
 }
 
 /// Writes to standard error as far as it can be written.

@@ -1,0 +1,128 @@
+//! Owns the blocks that are held back after they were freed: in the order of their frees,
+//! bounded in bytes and number, verified when they leave. Used inside `debug`.
+
+use core::cell::Cell;
+use core::ptr::{self, NonNull};
+
+use super::record::{Record, life};
+use super::shape::Raw;
+use super::{Debugging, Finding};
+use crate::heap::site::Site;
+use crate::heap::state::State;
+
+/// The blocks that are held back, first and last freed, and how many.
+pub(super) struct Held {
+    first: Cell<*mut Record>,
+    last: Cell<*mut Record>,
+    pub blocks: Cell<usize>,
+    /// Of raw blocks.
+    pub bytes: Cell<usize>,
+}
+
+impl Held {
+    pub const fn new() -> Self {
+        Self {
+            first: Cell::new(ptr::null_mut()),
+            last: Cell::new(ptr::null_mut()),
+            blocks: Cell::new(0),
+            bytes: Cell::new(0),
+        }
+    }
+
+    /// Forgets all of them.
+    pub fn forget(&self) {
+        self.first.set(ptr::null_mut());
+        self.last.set(ptr::null_mut());
+        self.blocks.set(0);
+        self.bytes.set(0);
+    }
+}
+
+impl State {
+    /// Holds a block back that was freed at `at`, and lets go of those that are too many then.
+    pub(super) fn hold(&self, debugging: &Debugging, raw: Raw, mut record: Record, at: Site<'_>) {
+        record.life = life::HELD;
+        record.freed = at.keep();
+        record.link = ptr::null_mut();
+        record.shut = usize::from(record.guard_page > 0 && raw.shut_pages(&record));
+        if let (0, Some(byte)) = (record.shut, debugging.options.free_fill) {
+            raw.fill(&record, 0, byte);
+        }
+        raw.write(record);
+        let held = &debugging.held;
+        let place = raw.place().as_ptr();
+        // A last one whose record was overwritten leads nowhere any more; what is before it stays held back.
+        let last = NonNull::new(held.last.replace(place).cast::<u8>());
+        match last.and_then(|last| self.raw_around(last.addr().get()).ok()) {
+            Some(last) => {
+                if let Some(mut before) = last.record() {
+                    before.link = place;
+                    last.write(before);
+                }
+            }
+            None => held.first.set(place),
+        }
+        held.blocks.set(held.blocks.get() + 1);
+        held.bytes.set(held.bytes.get() + raw.bytes);
+        let bounds = (
+            debugging.options.quarantine,
+            debugging.options.quarantine_blocks,
+        );
+        self.release_held(debugging, bounds, at);
+    }
+
+    /// Lets go of the blocks held back longest, until no more bytes and blocks are held back than that.
+    pub(in crate::heap) fn release_held(
+        &self,
+        debugging: &Debugging,
+        (bytes, blocks): (usize, usize),
+        at: Site<'_>,
+    ) {
+        let held = &debugging.held;
+        while held.bytes.get() > bytes || held.blocks.get() > blocks {
+            let first = NonNull::new(held.first.get().cast::<u8>());
+            let raw = first.and_then(|first| self.raw_around(first.addr().get()).ok());
+            let Some((raw, record)) = raw.and_then(|raw| Some((raw, raw.record()?))) else {
+                // Somebody wrote over the record: what follows is lost to us, and stays out of use until the reset.
+                held.forget();
+                return;
+            };
+            held.first.set(record.link);
+            if record.link.is_null() {
+                held.last.set(ptr::null_mut());
+            }
+            held.blocks.set(held.blocks.get() - 1);
+            held.bytes.set(held.bytes.get() - raw.bytes);
+            self.check_held(debugging, raw, &record, Some(at));
+            if record.guard_page == 0 || raw.open_pages(&record) {
+                let freed = self.free_unseen(raw.start);
+                debug_assert!(freed.is_ok());
+            }
+        }
+    }
+
+    /// Verifies a block that is held back. Answers how much was found, reported and set right.
+    pub(super) fn check_held(
+        &self,
+        debugging: &Debugging,
+        raw: Raw,
+        record: &Record,
+        at: Option<Site<'_>>,
+    ) -> usize {
+        if record.shut != 0 {
+            return 0;
+        }
+        let guards = self.check_guards(debugging, raw, record, at);
+        let Some(byte) = debugging.options.free_fill else {
+            return guards;
+        };
+        let Some(change) = raw.fill_change(record, byte) else {
+            return guards;
+        };
+        raw.fill(record, 0, byte);
+        let offset = change.reach.0;
+        let finding = Finding::WriteAfterFree { offset, change };
+        self.found_in(debugging, finding, raw, record, at);
+        guards + 1
+    }
+}

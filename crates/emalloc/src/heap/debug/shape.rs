@@ -1,0 +1,224 @@
+//! Owns where things lie in a raw block: record, guard, the program's block, guard, and
+//! the page behind that nobody can touch; writing guards and fills, and finding what was
+//! written over them. Used inside `debug`.
+
+use core::ptr::{self, NonNull};
+
+use super::options::Debug;
+use super::record::{RECORD, Record};
+use super::report::Change;
+use crate::layout::{MIN_ALIGN, PAGE, round_up};
+use crate::sys;
+
+/// How a raw block for a request must be.
+#[derive(Clone, Copy)]
+pub(super) struct Shape {
+    /// Bytes from its beginning to the block.
+    pub front: usize,
+    /// Bytes up to the guard page; 0 without.
+    pub guard_page: usize,
+    /// Its bytes and alignment.
+    pub total: usize,
+    pub align: usize,
+}
+
+/// What a block is aligned to: as asked, and as a heap promises for its size.
+pub(super) fn alignment(size: usize, align: usize) -> usize {
+    let promised = match size {
+        0 => MIN_ALIGN,
+        _ => 1 << size.trailing_zeros().min(PAGE.trailing_zeros()),
+    };
+    align.max(promised).max(MIN_ALIGN)
+}
+
+/// The unit in which pages can be shut.
+pub(super) fn unit() -> usize {
+    PAGE.max(sys::page_size())
+}
+
+impl Shape {
+    /// `None` if it is more than an address can count.
+    pub fn new(options: &Debug, size: usize, align: usize) -> Option<Self> {
+        let align = alignment(size, align);
+        let raw_align = align.max(align_of::<Record>());
+        let shape = if options.guard_pages {
+            // The record has a page of its own, so that those of the block can be shut.
+            let (unit, raw_align) = (unit(), raw_align.max(unit()));
+            let block = round_up(size, align)?;
+            let body = round_up(block.checked_add(unit)?, raw_align)?;
+            Self {
+                front: body - block,
+                guard_page: body,
+                total: body.checked_add(unit)?,
+                align: raw_align,
+            }
+        } else {
+            let front = round_up(RECORD.checked_add(options.guards)?, raw_align)?;
+            Self {
+                front,
+                guard_page: 0,
+                total: front.checked_add(size)?.checked_add(options.guards)?,
+                align: raw_align,
+            }
+        };
+        (shape.total <= isize::MAX as usize).then_some(shape)
+    }
+}
+
+/// A part of a raw block, from and to, in bytes from its beginning.
+type Part = (usize, usize);
+
+/// A raw block: what the heap itself hands out.
+#[derive(Clone, Copy)]
+pub(super) struct Raw {
+    pub start: NonNull<u8>,
+    /// Bytes it has.
+    pub bytes: usize,
+}
+
+impl Raw {
+    pub fn place(self) -> NonNull<Record> {
+        self.start.cast()
+    }
+
+    /// Its record, if that is sound.
+    pub fn record(self) -> Option<Record> {
+        // SAFETY: raw blocks begin with a record's room.
+        let record = unsafe { Record::read(self.place()) }?;
+        let end = record.front.checked_add(record.size)?;
+        (end <= self.bytes).then_some(record)
+    }
+
+    pub fn write(self, record: Record) {
+        // SAFETY: as above.
+        unsafe { record.write(self.place()) };
+    }
+
+    pub fn block(self, record: &Record) -> NonNull<u8> {
+        // SAFETY: it lies inside the raw block.
+        unsafe { self.start.add(record.front) }
+    }
+
+    /// Where the guards lie. No more than a page of each: what aligns a block can be long.
+    fn guards(self, record: &Record) -> (Part, Part) {
+        let end = record.front + record.size;
+        let last = match record.guard_page {
+            0 => self.bytes,
+            page => page,
+        };
+        (
+            (RECORD.max(record.front.saturating_sub(PAGE)), record.front),
+            (end, last.min(end + PAGE)),
+        )
+    }
+
+    fn bytes(self, (from, to): Part) -> impl Iterator<Item = (usize, u8)> {
+        // SAFETY: parts lie inside the raw block, and are looked at only while they can be touched.
+        (from..to).map(move |at| (at, unsafe { self.start.add(at).read() }))
+    }
+
+    /// What a guard's byte is: no byte of it is one that a text or a number likes to end with, and neighbours differ.
+    fn guard_byte(at: usize) -> u8 {
+        0xE0 | (at as u8 & 0x1F)
+    }
+
+    /// Writes both guards, and behind the block only if `back`.
+    pub fn write_guards(self, record: &Record) {
+        let (front, back) = self.guards(record);
+        for (from, to) in [front, back] {
+            for at in from..to {
+                // SAFETY: as in `bytes`.
+                unsafe { self.start.add(at).write(Self::guard_byte(at)) };
+            }
+        }
+    }
+
+    /// Fills the block from byte `from` on.
+    pub fn fill(self, record: &Record, from: usize, byte: u8) {
+        if from < record.size {
+            // SAFETY: inside the block.
+            unsafe {
+                ptr::write_bytes(
+                    self.block(record).as_ptr().add(from),
+                    byte,
+                    record.size - from,
+                )
+            };
+        }
+    }
+
+    /// What differs in `part` from what `expected` says.
+    fn change(self, part: Part, expected: impl Fn(usize) -> u8) -> Option<Change> {
+        let mut differing = self
+            .bytes(part)
+            .filter(|&(at, byte)| byte != expected(at))
+            .map(|(at, _)| at);
+        let first = differing.next()?;
+        let (last, more) = differing.fold((first, 0), |(_, count), at| (at, count + 1));
+        let mut change = Change {
+            address: self.start.addr().get() + first,
+            reach: (first - part.0, last + 1 - part.0),
+            bytes: 1 + more,
+            to_the_end: last + 1 == part.1,
+            from_the_start: first == part.0,
+            found: [0; 8],
+            expected: [0; 8],
+            shown: (part.1 - first).min(8),
+        };
+        for (index, (at, byte)) in self.bytes((first, first + change.shown)).enumerate() {
+            change.found[index] = byte;
+            change.expected[index] = expected(at);
+        }
+        Some(change)
+    }
+
+    /// What was written in front of the block, and behind it.
+    pub fn guard_changes(self, record: &Record) -> (Option<Change>, Option<Change>) {
+        let (front, back) = self.guards(record);
+        (
+            self.change(front, Self::guard_byte),
+            self.change(back, Self::guard_byte),
+        )
+    }
+
+    /// What was written into a block that is filled with `byte`.
+    pub fn fill_change(self, record: &Record, byte: u8) -> Option<Change> {
+        let part = (record.front, record.front + record.size);
+        self.change(part, |_| byte)
+    }
+
+    /// The pages that are the block's alone, its guard page included.
+    fn pages(self, record: &Record) -> (*mut u8, usize) {
+        let unit = unit();
+        let start = self.start.as_ptr().wrapping_add(unit);
+        (start, record.guard_page)
+    }
+
+    /// Makes the guard page one that cannot be touched. Says whether it is.
+    pub fn shut_guard_page(self, record: &Record) -> bool {
+        let page = self.start.as_ptr().wrapping_add(record.guard_page);
+        // SAFETY: the page lies in the raw block, and holds nothing.
+        unsafe { sys::shut(page, unit()) }
+    }
+
+    /// Makes all pages of the block ones that cannot be touched. Says whether they are.
+    pub fn shut_pages(self, record: &Record) -> bool {
+        let (start, bytes) = self.pages(record);
+        // SAFETY: the pages lie in the raw block, which is the program's no more.
+        unsafe { sys::shut(start, bytes) }
+    }
+
+    /// Makes all pages behind the record's ones that can be touched again.
+    pub fn open_all(self) -> bool {
+        let start = self.start.as_ptr().wrapping_add(unit());
+        // SAFETY: as in `open_pages`.
+        unsafe { sys::open(start, self.bytes.saturating_sub(unit())) }
+    }
+
+    /// Makes all pages of the block ones that can be touched again. Says whether they can.
+    pub fn open_pages(self, record: &Record) -> bool {
+        let (start, bytes) = self.pages(record);
+        // SAFETY: the pages lie in the raw block, whose memory is the heap's to read and write.
+        unsafe { sys::open(start, bytes) }
+    }
+}
