@@ -158,7 +158,7 @@ impl<S, H> Builder<S, H> {
         self
     }
 
-    /// [Debug mode](Debug): every block knows who asked for it and lies between guards, freed ones are held back for
+    /// [Debug mode](struct@Debug): every block knows who asked for it and lies between guards, freed ones are held back for
     /// a while, leaks are reported; checked mode is part of it. What is found goes to
     /// [`Handler::report`] and [`Handler::leaks`].
     ///

@@ -25,7 +25,7 @@ use crate::storage::registry::{self, AnyStorage, OpenError};
 /// | `EMALLOC_SOFT_LIMIT` | | the soft limit, likewise |
 /// | `EMALLOC_RESERVE` | | bytes set aside for the handler of an error |
 /// | `EMALLOC_CHECKED` | | 1: checked mode |
-/// | `EMALLOC_DEBUG` | | 1: [debug mode](Debug), or a list of its settings: `guards=16,fill=0xaa,free_fill=0x5a,quarantine=1M,quarantine_blocks=4096,check_every=1000,guard_pages,on_error=continue` (or `exit`, `abort`) |
+/// | `EMALLOC_DEBUG` | | 1: [debug mode](struct@Debug), or a list of its settings: `guards=16,fill=0xaa,free_fill=0x5a,quarantine=1M,quarantine_blocks=4096,check_every=1000,guard_pages,on_error=continue` (or `exit`, `abort`) |
 /// | `EMALLOC_LEAKS` | `ZEND_ALLOC_PRINT_LEAKS=0` | `text` or `json`: debug mode, and leaks are reported so; 0: they are not |
 ///
 /// Where both are set, ours wins. Ours take sizes as [`parse_size`] reads them; the original's
