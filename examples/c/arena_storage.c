@@ -82,7 +82,7 @@ int main(void)
     heap = emalloc_heap_start(&options, NULL);
     while (emalloc_heap_alloc_recoverable(heap, 1000) != NULL)
         blocks++;
-    printf("%zu KB hold %zu blocks of 1000 bytes\n", sizeof memory >> 10, blocks);
+    printf("blocks of 1000 bytes fill %zu %% of %zu KB\n", blocks * 1000 * 100 / sizeof memory, sizeof memory >> 10);
     emalloc_heap_shutdown(heap, 1, 1);
 
     heap = emalloc_heap_start(&options, NULL);

@@ -292,6 +292,98 @@ struct emalloc_storage {
 int emalloc_storage_register(const emalloc_storage_handlers *handlers, void *params);
 
 /* ------------------------------------------------------------------------------------------------------------------
+ * Debug mode of a heap
+ *
+ * Every block knows who asked for it and lies between guards; freed ones are held back for a while. Found are writes beyond a
+ * block, writes after a free, double frees, blocks of other heaps, wrong sizes; and at the end of a request, what was never freed.
+ * EMALLOC_DEBUG=1 switches it on for all heaps of a program as it is (EMALLOC_DEBUG, EMALLOC_LEAKS: docs/debug.md).
+ */
+typedef struct emalloc_debug {
+    size_t size;              /* sizeof(emalloc_debug) */
+    size_t guards;            /* bytes of a guard on each side of a block, at least */
+    size_t quarantine;        /* bytes of freed blocks that are held back; 0: none are */
+    size_t quarantine_blocks; /* and how many of them */
+    size_t check_every;       /* after so many operations everything is checked; 0: only what is asked for */
+    const char *script;       /* the program's name in reports, which stays for as long as the process runs; NULL: "-" */
+    int fill;                 /* what new blocks are filled with; -1: nothing */
+    int free_fill;            /* what freed blocks are filled with; -1: nothing, and writes after a free are not found */
+    int guard_pages;          /* 1: each block ends at a page that nobody can touch */
+    int on_error;             /* what follows a report: an emalloc_on_error */
+    int leaks;                /* how leaks are written: an emalloc_leaks */
+} emalloc_debug;
+
+#define EMALLOC_DEBUG_INIT                                                                                             \
+    {sizeof(emalloc_debug), 16, 1 << 20, 4096, 0, NULL, 0xaa, 0x5a, 0, EMALLOC_ON_ERROR_CONTINUE, EMALLOC_LEAKS_TEXT}
+
+typedef enum emalloc_on_error {
+    EMALLOC_ON_ERROR_CONTINUE = 0, /* the program goes on; the damage is set right, and so is reported once */
+    EMALLOC_ON_ERROR_EXIT = 1,     /* the process ends with status 255 */
+    EMALLOC_ON_ERROR_ABORT = 2     /* the process aborts */
+} emalloc_on_error;
+
+typedef enum emalloc_leaks {
+    EMALLOC_LEAKS_TEXT = 0,  /* in the original's text */
+    EMALLOC_LEAKS_JSON = 1,  /* a JSON object per line of the program, each on a line */
+    EMALLOC_LEAKS_SILENT = 2 /* not at all */
+} emalloc_leaks;
+
+typedef enum emalloc_finding {
+    EMALLOC_FINDING_OVERRUN = 0,          /* somebody wrote behind the block */
+    EMALLOC_FINDING_UNDERRUN = 1,         /* somebody wrote in front of it */
+    EMALLOC_FINDING_WRITE_AFTER_FREE = 2, /* somebody wrote into it after it had been freed */
+    EMALLOC_FINDING_RECORD = 3,           /* somebody wrote over what is known of the block */
+    EMALLOC_FINDING_POINTER = 4           /* the pointer is wrong: freed already, another heap's, of another size ... */
+} emalloc_finding;
+
+typedef struct emalloc_report {
+    size_t size;               /* of this struct */
+    int finding;               /* an emalloc_finding */
+    int at_least;              /* 1: the distance may be larger than is told */
+    void *address;             /* the pointer that was given, or the block */
+    emalloc_site site;         /* the call in which it was found; unknown at a heap's end */
+    void *block;               /* the block there; NULL if none is known */
+    size_t block_size;         /* what was asked for */
+    emalloc_site allocated;    /* who asked */
+    emalloc_site freed;        /* who freed it, if it is held back */
+    size_t distance;           /* bytes behind the end, in front of the beginning, or from there on */
+    void *changed;             /* the first byte that was changed; NULL if none was */
+    size_t changed_bytes;      /* how many were */
+    unsigned shown;            /* how many are shown */
+    unsigned char found[8];    /* what is there */
+    unsigned char expected[8]; /* what had to be there */
+    char text[1024];           /* all of that in the original's text, with no line break at the end */
+} emalloc_report;
+
+/* Told of what was found. 0: the text is written to standard error; else it is not. Then on_error says how it goes on. */
+typedef int (*emalloc_report_fn)(void *data, emalloc_heap *heap, const emalloc_report *report);
+
+/* Who is told; NULL: standard error. */
+void emalloc_heap_set_report_handler(emalloc_heap *heap, emalloc_report_fn handler, void *data);
+
+typedef struct emalloc_leak {
+    size_t size;       /* of this struct */
+    emalloc_site site; /* the line that asked for the blocks */
+    size_t count;      /* how many they are */
+    size_t bytes;      /* what was asked for with all of them */
+    void *address;     /* the first one */
+    size_t block_size; /* what was asked for with it */
+} emalloc_leak;
+
+/* Told of one line and its blocks. The heap hands out and takes back nothing meanwhile. */
+typedef void (*emalloc_leak_fn)(void *data, emalloc_heap *heap, const emalloc_leak *leak);
+
+/* Who is told of the blocks that are left over when the heap is shut down (not silently); NULL: standard error. */
+void emalloc_heap_set_leak_handler(emalloc_heap *heap, emalloc_leak_fn handler, void *data);
+
+/* Tells of all blocks in use now, in debug mode; with handler NULL on standard error. Answers how many they are. */
+size_t emalloc_heap_leaks(emalloc_heap *heap, emalloc_leak_fn handler, void *data);
+
+/* Verifies all blocks, in debug mode, and reports what is wrong. Answers how much that was. (full_mem_check) */
+size_t emalloc_heap_check_blocks_at(emalloc_heap *heap, EMALLOC_AT);
+size_t emalloc_heap_check_blocks_rel(emalloc_heap *heap, EMALLOC_REL);
+#define emalloc_heap_check_blocks(heap) emalloc_heap_check_blocks_at((heap), EMALLOC_SITE_C)
+
+/* ------------------------------------------------------------------------------------------------------------------
  * Heaps
  */
 typedef struct emalloc_heap_options {
@@ -309,9 +401,10 @@ typedef struct emalloc_heap_options {
     int warm;                                /* 1: segments come from, and go to, one store of warm mappings that all such heaps
                                                 of the process share; for servers, with segments of 2M. No storage is named then */
     int checked;                             /* 1: every pointer given back is verified */
+    const emalloc_debug *debug;              /* debug mode; NULL: as EMALLOC_DEBUG says */
 } emalloc_heap_options;
 
-#define EMALLOC_HEAP_OPTIONS_INIT {sizeof(emalloc_heap_options), NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0}
+#define EMALLOC_HEAP_OPTIONS_INIT {sizeof(emalloc_heap_options), NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, NULL}
 
 /*
  * Makes a heap. (zend_mm_startup_ex) With options NULL, the settings of the environment make it (zend_mm_startup).
@@ -415,6 +508,9 @@ int emalloc_heap_owns(const emalloc_heap *heap, const void *address);
 
 /* ------------------------------------------------------------------------------------------------------------------
  * Limits and figures of a heap
+ *
+ * Where heap is NULL, because USE_ZEND_ALLOC=0 says that there is none, usage, peaks and what is collected are 0, no address is
+ * owned, and a limit is accepted and does nothing.
  */
 
 /*
@@ -611,6 +707,31 @@ int emalloc_heap_remove_observer(emalloc_heap *heap, emalloc_observer *observer)
 #define pestrndup(text, length, persistent)                                                                            \
     ((persistent) ? emalloc_persistent_strndup((text), (length)) : estrndup((text), (length)))
 #define zend_strndup(text, length) emalloc_persistent_strndup((text), (length))
+
+/* Heaps and storages. */
+typedef emalloc_heap zend_mm_heap;
+typedef emalloc_segment zend_mm_segment;
+typedef emalloc_storage zend_mm_storage;
+typedef emalloc_storage_handlers zend_mm_mem_handlers;
+
+#define start_memory_manager() ((void)emalloc_heap_current())
+#define shutdown_memory_manager(silent, full) emalloc_shutdown((full), (silent))
+#define zend_mm_startup() emalloc_heap_start(NULL, NULL)
+#define zend_mm_shutdown(heap, full, silent) emalloc_heap_shutdown((heap), (full), (silent))
+#define zend_mm_set_heap(heap) emalloc_heap_set_current(heap)
+#define zend_mm_get_heap() emalloc_heap_current()
+#define zend_mm_alloc(heap, size) emalloc_heap_alloc((heap), (size))
+#define zend_mm_free(heap, block) emalloc_heap_free((heap), (block))
+#define zend_mm_realloc(heap, block, size) emalloc_heap_realloc((heap), (block), (size))
+#define zend_mm_realloc2(heap, block, size, copy_size) emalloc_heap_realloc2((heap), (block), (size), (copy_size))
+#define zend_mm_block_size(heap, block) emalloc_heap_block_size((heap), (block))
+#define zend_mm_gc(heap) emalloc_heap_collect(heap)
+#define zend_set_memory_limit(bytes) emalloc_heap_set_limit(emalloc_heap_current(), (bytes))
+#define zend_memory_usage(real) emalloc_heap_usage(emalloc_heap_current(), (real))
+#define zend_memory_peak_usage(real) emalloc_heap_peak(emalloc_heap_current(), (real))
+#define zend_memory_reset_peak_usage() emalloc_heap_reset_peaks(emalloc_heap_current())
+#define is_zend_mm() (emalloc_heap_current() != NULL)
+#define is_zend_ptr(address) emalloc_heap_owns(emalloc_heap_current(), (address))
 
 #endif /* EMALLOC_NO_ZEND_NAMES */
 

@@ -11,12 +11,12 @@ use std::sync::OnceLock;
 use emalloc::interface::{Settings, SettingsError};
 
 use crate::error::{EmallocError, StartError};
-use crate::fatal::{decide, end};
+use crate::fatal::{decide, end, is_ending};
 use crate::heap::EmallocHeap;
 use crate::target_custom::OfHandlers;
 use crate::target_heap::OfHeap;
 use crate::target_system::OfSystem;
-use crate::{fast, platform};
+use crate::{exit, fast, platform};
 
 thread_local! {
     /// What the program set; null: nothing.
@@ -128,6 +128,7 @@ fn make_own() -> Option<*mut EmallocHeap> {
     };
     OWN.set(heap);
     platform::at_thread_end(heap.cast());
+    exit::arm();
     refresh();
     Some(heap)
 }
@@ -138,6 +139,17 @@ pub fn thread_ended(heap: *mut c_void) {
         leave(heap.as_ptr());
         // SAFETY: `make_own` made it, and the thread that had it ends.
         unsafe { EmallocHeap::end(heap) };
+    }
+}
+
+/// Ends, in debug mode, the own heap of the thread that ends the process, and so tells of its leaks. Otherwise it stays: other
+/// threads may still run, and may have been lent something of it.
+pub fn process_ends() {
+    let heap = OWN.get();
+    // SAFETY: null, or alive.
+    let known = unsafe { heap.as_ref() };
+    if !is_ending() && known.is_some_and(|heap| heap.view().debug_figures().is_some()) {
+        thread_ended(heap.cast());
     }
 }
 
@@ -184,8 +196,14 @@ pub unsafe extern "C" fn emalloc_heap_shutdown(heap: *mut EmallocHeap, full: c_i
         shutdown(handlers.data, heap, full, silent);
     }
     if full == 0 {
-        this.view().reset();
+        match silent {
+            0 => this.view().reset(),
+            _ => this.view().reset_silently(),
+        }
         return;
+    }
+    if silent != 0 {
+        this.view().silence_leaks(true);
     }
     leave(heap);
     // SAFETY: the caller's promise.

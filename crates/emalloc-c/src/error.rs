@@ -74,12 +74,7 @@ impl EmallocError {
             address: ptr::null_mut(),
             text: [0; TEXT],
         };
-        let mut writer = Text {
-            text: &mut error.text,
-            used: 0,
-        };
-        // What does not fit is left out.
-        let _ = write!(writer, "{text}");
+        write_text(&mut error.text, text);
         error
     }
 
@@ -198,20 +193,25 @@ pub fn exhausted(requested: usize) -> StorageError {
     StorageError::Exhausted { requested }
 }
 
-/// Writes into a text and keeps room for its NUL.
-struct Text<'a> {
-    text: &'a mut [c_char; TEXT],
-    used: usize,
-}
-
-impl Write for Text<'_> {
-    fn write_str(&mut self, more: &str) -> fmt::Result {
-        let room = TEXT - 1 - self.used;
-        let places = self.text[self.used..].iter_mut();
-        for (place, &byte) in places.zip(more.as_bytes()).take(room) {
-            *place = byte as c_char;
-            self.used += 1;
+/// Writes a text with its NUL, cut to what fits.
+pub fn write_text(to: &mut [c_char], text: &dyn fmt::Display) {
+    struct Text<'a>(core::slice::IterMut<'a, c_char>);
+    impl Write for Text<'_> {
+        fn write_str(&mut self, more: &str) -> fmt::Result {
+            for &byte in more.as_bytes() {
+                *self.0.next().ok_or(fmt::Error)? = byte as c_char;
+            }
+            Ok(())
         }
-        Ok(())
+    }
+    let Some((last, room)) = to.split_last_mut() else {
+        return;
+    };
+    *last = 0;
+    let mut writer = Text(room.iter_mut());
+    // What does not fit is left out.
+    let _ = write!(writer, "{text}");
+    if let Some(end) = writer.0.next() {
+        *end = 0;
     }
 }

@@ -4,6 +4,7 @@
 use core::ffi::{c_int, c_void};
 use core::fmt;
 use core::ptr;
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::io::{Write, stderr};
 use std::process;
 use std::sync::Mutex;
@@ -82,8 +83,22 @@ pub fn decide(heap: Option<&EmallocHeap>, error: &EmallocError) -> Action {
     }
 }
 
+/// The process is being ended by an error: nobody could clean up, so leaks are told to nobody.
+static ENDING: AtomicBool = AtomicBool::new(false);
+
+/// The process is about to end by an error.
+pub fn set_ending() {
+    ENDING.store(true, Ordering::Relaxed);
+}
+
+/// Whether the process ends by an error.
+pub fn is_ending() -> bool {
+    ENDING.load(Ordering::Relaxed)
+}
+
 /// Writes a text and ends the process.
 pub fn end(text: &dyn fmt::Display, status: i32) -> ! {
+    set_ending();
     // There is nobody left to tell of a failure.
     let _ = writeln!(stderr(), "{text}");
     process::exit(status)

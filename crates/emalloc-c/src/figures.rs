@@ -75,29 +75,40 @@ unsafe fn known<'a>(heap: *const EmallocHeap) -> &'a EmallocHeap {
     unsafe { &*heap }
 }
 
+/// The heap that C gave, where there may be none because `USE_ZEND_ALLOC=0` says so.
+///
+/// # Safety
+/// It is null, or alive and this thread's.
+unsafe fn known_if_any<'a>(heap: *const EmallocHeap) -> Option<&'a EmallocHeap> {
+    // SAFETY: the caller's promise.
+    unsafe { heap.as_ref() }
+}
+
 /// `emalloc_heap_owns`
 ///
 /// # Safety
-/// `heap` is alive and this thread's.
+/// `heap` is null, or alive and this thread's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_heap_owns(
     heap: *const EmallocHeap,
     address: *const c_void,
 ) -> c_int {
     // SAFETY: the caller's promise.
-    unsafe { known(heap) }.view().owns(address.cast()).into()
+    let heap = unsafe { known_if_any(heap) };
+    heap.is_some_and(|heap| heap.view().owns(address.cast()))
+        .into()
 }
 
 /// `emalloc_heap_set_limit`
 ///
 /// # Safety
-/// `heap` is alive and this thread's.
+/// `heap` is null, or alive and this thread's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_heap_set_limit(heap: *mut EmallocHeap, bytes: usize) -> c_int {
     // SAFETY: the caller's promise.
-    match unsafe { known(heap) }.view().set_limit(limit(bytes)) {
-        Ok(()) => 0,
-        Err(_) => -1,
+    match unsafe { known_if_any(heap) }.map(|heap| heap.view().set_limit(limit(bytes))) {
+        None | Some(Ok(())) => 0,
+        Some(Err(_)) => -1,
     }
 }
 
@@ -134,41 +145,41 @@ pub unsafe extern "C" fn emalloc_heap_set_soft_limit(
 /// `emalloc_heap_usage`
 ///
 /// # Safety
-/// `heap` is alive and this thread's.
+/// `heap` is null, or alive and this thread's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_heap_usage(heap: *const EmallocHeap, real: c_int) -> usize {
     // SAFETY: the caller's promise.
-    let heap = unsafe { known(heap) }.view();
-    if real != 0 {
-        heap.real_usage()
-    } else {
-        heap.usage()
-    }
+    let heap = unsafe { known_if_any(heap) };
+    heap.map_or(0, |heap| match real {
+        0 => heap.view().usage(),
+        _ => heap.view().real_usage(),
+    })
 }
 
 /// `emalloc_heap_peak`
 ///
 /// # Safety
-/// `heap` is alive and this thread's.
+/// `heap` is null, or alive and this thread's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_heap_peak(heap: *const EmallocHeap, real: c_int) -> usize {
     // SAFETY: the caller's promise.
-    let heap = unsafe { known(heap) }.view();
-    if real != 0 {
-        heap.real_peak()
-    } else {
-        heap.peak()
-    }
+    let heap = unsafe { known_if_any(heap) };
+    heap.map_or(0, |heap| match real {
+        0 => heap.view().peak(),
+        _ => heap.view().real_peak(),
+    })
 }
 
 /// `emalloc_heap_reset_peaks`
 ///
 /// # Safety
-/// `heap` is alive and this thread's.
+/// `heap` is null, or alive and this thread's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_heap_reset_peaks(heap: *mut EmallocHeap) {
     // SAFETY: the caller's promise.
-    unsafe { known(heap) }.view().reset_peaks();
+    if let Some(heap) = unsafe { known_if_any(heap) } {
+        heap.view().reset_peaks();
+    }
 }
 
 /// `emalloc_heap_figures`
@@ -228,11 +239,13 @@ pub unsafe extern "C" fn emalloc_heap_storage_name(
 /// `emalloc_heap_collect`: custom handlers collect in the heap's place.
 ///
 /// # Safety
-/// `heap` is alive and this thread's.
+/// `heap` is null, or alive and this thread's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_heap_collect(heap: *mut EmallocHeap) -> usize {
     // SAFETY: the caller's promise.
-    let heap = unsafe { known(heap) };
+    let Some(heap) = (unsafe { known_if_any(heap) }) else {
+        return 0;
+    };
     match heap.custom.get() {
         Some(handlers) => handlers
             .collect

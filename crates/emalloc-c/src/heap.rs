@@ -7,14 +7,15 @@ use core::mem::ManuallyDrop;
 use core::ptr::{self, NonNull};
 
 use emalloc::heap::{
-    AllocError, Builder, DefaultHandler, Fault, Handler, Heap, HeapError, Recovery, Site,
-    SoftLimitEvent,
+    AllocError, Builder, DefaultHandler, Fault, Handler, Heap, HeapError, Leaks, Recovery, Report,
+    Site, SoftLimitEvent,
 };
 use emalloc::storage::registry::AnyStorage;
 
 use crate::custom::Handlers;
+use crate::debug::{EmallocReport, LeakFn, ReportFn, tell_leaks};
 use crate::error::EmallocError;
-use crate::fatal::{Action, FatalHandler, decide};
+use crate::fatal::{Action, FatalHandler, decide, set_ending};
 
 /// `emalloc_soft_limit_fn`
 pub type SoftLimitFn = extern "C" fn(*mut c_void, *mut EmallocHeap, usize, usize, usize);
@@ -27,6 +28,10 @@ pub struct EmallocHeap {
     pub fatal: Cell<FatalHandler>,
     /// Who hears of the soft limit.
     pub soft_limit: Cell<(Option<SoftLimitFn>, *mut c_void)>,
+    /// Who hears of what debug mode has found, and of blocks that are left over.
+    pub report: Cell<Option<(ReportFn, *mut c_void)>>,
+    /// See `report`.
+    pub leaks: Cell<Option<(LeakFn, *mut c_void)>>,
     /// Who serves the functions on the current heap instead of this heap.
     pub(crate) custom: Cell<Option<Handlers>>,
 }
@@ -40,6 +45,8 @@ impl EmallocHeap {
             raw: Cell::new(ptr::null_mut()),
             fatal: Cell::new(FatalHandler::NONE),
             soft_limit: Cell::new((None, ptr::null_mut())),
+            report: Cell::new(None),
+            leaks: Cell::new(None),
             custom: Cell::new(None),
         }
     }
@@ -123,7 +130,24 @@ impl Handler for EmallocHeap {
 
     fn fault(&self, heap: &Heap, fault: &Fault, at: Site<'_>) {
         if decide(Some(self), &EmallocError::of_fault(fault, at)) != Action::Continue {
+            set_ending();
             DefaultHandler.fault(heap, fault, at);
+        }
+    }
+
+    fn report(&self, heap: &Heap, report: &Report<'_>) {
+        let is_told = self.report.get().is_some_and(|(handler, data)| {
+            handler(data, self.address(), &EmallocReport::new(report)) != 0
+        });
+        if !is_told {
+            DefaultHandler.report(heap, report);
+        }
+    }
+
+    fn leaks(&self, heap: &Heap, leaks: &Leaks<'_>) {
+        match self.leaks.get() {
+            Some(handler) => tell_leaks(self, handler, leaks),
+            None => DefaultHandler.leaks(heap, leaks),
         }
     }
 }

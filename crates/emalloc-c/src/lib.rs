@@ -7,10 +7,11 @@
 //! | `target`, `derived` | whom a call on blocks goes to; what is made of its few operations |
 //! | `target_heap`, `target_custom`, `target_system` | the three of them |
 //! | `current`, `fast` | which heap is current on a thread |
-//! | `platform_*`, `fast_*` | what differs between systems |
+//! | `platform_*`, `fast_*`, `exit_*` | what differs between systems |
 //! | `heap`, `options` | [`heap::EmallocHeap`]; starting and ending heaps |
 //! | `figures` | limits, figures, collect, check, walk |
 //! | `error`, `fatal` | errors as C sees them; who decides about them |
+//! | `debug` | debug mode: its settings, reports, leaks |
 //! | `custom`, `observer` | custom handlers; observers |
 //! | `storage`, `register` | storages written in C |
 //! | `persistent` | blocks of the system |
@@ -21,8 +22,12 @@
 pub mod blocks;
 mod current;
 pub mod custom;
+pub mod debug;
 mod derived;
 pub mod error;
+#[cfg_attr(all(unix, not(target_vendor = "apple")), path = "exit_elf.rs")]
+#[cfg_attr(not(all(unix, not(target_vendor = "apple"))), path = "exit_any.rs")]
+mod exit;
 #[cfg_attr(
     all(
         target_arch = "x86_64",

@@ -3,10 +3,11 @@
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr::{self, NonNull};
 
-use emalloc::heap::{Builder, DefaultHandler, Heap, Limit, Retain};
+use emalloc::heap::{Builder, Debug, DefaultHandler, Heap, Limit, Retain};
 use emalloc::storage::registry::{self, AnyStorage, OpenError};
 
 use crate::current::{refuse_to_start, settings, start_as_set};
+use crate::debug::EmallocDebug;
 use crate::error::{EmallocError, StartError};
 use crate::heap::EmallocHeap;
 use crate::platform;
@@ -41,6 +42,8 @@ pub struct EmallocHeapOptions {
     pub warm: c_int,
     /// 1: checked mode.
     pub checked: c_int,
+    /// Debug mode; null: as the environment says.
+    pub debug: *const EmallocDebug,
 }
 
 // SAFETY: `repr(C)` with its size in front; zero everywhere is all defaults.
@@ -97,8 +100,23 @@ impl EmallocHeapOptions {
         }
     }
 
+    /// Debug mode as the options choose it, or else the environment.
+    ///
+    /// # Safety
+    /// The pointers are what the header says.
+    unsafe fn debug<'a>(&self) -> Result<Option<Debug>, StartError<'a>> {
+        if self.debug.is_null() {
+            return Ok(settings()?.debug);
+        }
+        // SAFETY: the caller's promise.
+        let chosen = unsafe { sized::read(self.debug) };
+        // SAFETY: the caller's promise.
+        Ok(Some(unsafe { chosen.to_debug() }))
+    }
+
     fn apply(
         &self,
+        debug: Option<Debug>,
         mut builder: Builder<AnyStorage, DefaultHandler>,
     ) -> Builder<AnyStorage, DefaultHandler> {
         if let Some(bytes) = said(self.segment_size) {
@@ -119,6 +137,9 @@ impl EmallocHeapOptions {
             // What a reset frees is for the heap that needs it next.
             builder = builder.retain(Retain::Bytes(0));
         }
+        if let Some(debug) = debug {
+            builder = builder.debug(debug);
+        }
         builder.compact(self.compact).checked(self.checked != 0)
     }
 
@@ -127,7 +148,9 @@ impl EmallocHeapOptions {
     unsafe fn start<'a>(&self) -> Result<NonNull<EmallocHeap>, StartError<'a>> {
         // SAFETY: the caller's promise.
         let storage = unsafe { self.open() }?;
-        let builder = self.apply(Heap::builder().storage(storage));
+        // SAFETY: the caller's promise.
+        let debug = unsafe { self.debug() }?;
+        let builder = self.apply(debug, Heap::builder().storage(storage));
         EmallocHeap::start(builder).map_err(StartError::Heap)
     }
 }

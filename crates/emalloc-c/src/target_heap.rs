@@ -8,7 +8,7 @@ use core::ptr::{self, NonNull};
 use emalloc::heap::{AllocError, DefaultHandler, Handler, Heap, Site};
 
 use crate::error::EmallocError;
-use crate::fatal::{Action, decide};
+use crate::fatal::{Action, decide, set_ending};
 use crate::heap::of_raw;
 use crate::target::Target;
 
@@ -39,11 +39,15 @@ impl OfHeap {
         }
     }
 
-    /// Asks the program about a refusal, until it is served or that is of no use.
+    /// Asks the program about a refusal, until it is served or that is of no use. A wrong pointer is another matter.
     #[cold]
     #[inline(never)]
     fn decide(self, mut error: AllocError, at: Site<'_>, again: &dyn Fn() -> Answer) -> *mut u8 {
         let heap = self.heap();
+        if let AllocError::BadPointer(fault) = error {
+            heap.report_fault_at(&fault, at);
+            return ptr::null_mut();
+        }
         // SAFETY: so `new` was promised.
         let asking = unsafe { of_raw(self.0) };
         loop {
@@ -54,11 +58,8 @@ impl OfHeap {
             let served = match (action, error) {
                 (Action::Continue, _) => return ptr::null_mut(),
                 (Action::Retry, AllocError::Limit { .. } | AllocError::Storage { .. }) => again(),
-                (_, AllocError::BadPointer(fault)) => {
-                    DefaultHandler.fault(&heap, &fault, at);
-                    return ptr::null_mut();
-                }
                 _ => {
+                    set_ending();
                     DefaultHandler.out_of_memory(&heap, &error, at);
                     return ptr::null_mut();
                 }

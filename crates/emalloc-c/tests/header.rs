@@ -11,8 +11,9 @@ use std::mem::{offset_of, size_of};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use common::{CC, Compiler, built, folder, has, succeed};
+use common::{CC, built, folder, succeed};
 use emalloc_c::custom::EmallocHandlers;
+use emalloc_c::debug::{EmallocDebug, EmallocLeak, EmallocReport};
 use emalloc_c::error::{EmallocError, Kind};
 use emalloc_c::fatal::Action;
 use emalloc_c::figures::{EmallocFigures, EmallocItem};
@@ -21,7 +22,7 @@ use emalloc_c::options::EmallocHeapOptions;
 use emalloc_c::site::EmallocSite;
 use emalloc_c::storage::{EmallocSegment, EmallocStorage, EmallocStorageHandlers};
 
-fn source(name: &str, text: &str) -> PathBuf {
+fn written(name: &str, text: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::write(&path, text).unwrap();
     path
@@ -88,7 +89,8 @@ fn facts() -> Vec<Fact> {
                 retain,
                 compact,
                 warm,
-                checked
+                checked,
+                debug
             ]
         ),
         layout!(
@@ -121,6 +123,50 @@ fn facts() -> Vec<Fact> {
             [
                 size, data, alloc, free, realloc, block_size, collect, shutdown
             ]
+        ),
+        layout!(
+            EmallocDebug,
+            "emalloc_debug",
+            [
+                size,
+                guards,
+                quarantine,
+                quarantine_blocks,
+                check_every,
+                script,
+                fill,
+                free_fill,
+                guard_pages,
+                on_error,
+                leaks
+            ]
+        ),
+        layout!(
+            EmallocReport,
+            "emalloc_report",
+            [
+                size,
+                finding,
+                at_least,
+                address,
+                site,
+                block,
+                block_size,
+                allocated,
+                freed,
+                distance,
+                changed,
+                changed_bytes,
+                shown,
+                found,
+                expected,
+                text
+            ]
+        ),
+        layout!(
+            EmallocLeak,
+            "emalloc_leak",
+            [size, site, count, bytes, address, block_size]
         ),
         layout!(
             EmallocObserver,
@@ -161,8 +207,7 @@ fn structs_and_numbers_are_the_same_on_both_sides() {
         .unwrap();
     }
     text.push_str("    return 0;\n}\n");
-    let program = CC.compile(&source("facts.c", &text));
-    let said = succeed(&mut Command::new(program));
+    let said = succeed(&mut CC.program(&written("facts.c", &text)));
     let expected: Vec<_> = facts()
         .iter()
         .map(|(expression, value)| format!("{expression} {value}"))
@@ -220,6 +265,8 @@ fn c_type(rust: &str) -> String {
         "EmallocHeapOptions" => "emalloc_heap_options",
         "EmallocStorageHandlers" => "emalloc_storage_handlers",
         "Option<FatalFn>" => "emalloc_fatal_fn",
+        "Option<ReportFn>" => "emalloc_report_fn",
+        "Option<LeakFn>" => "emalloc_leak_fn",
         "Option<SoftLimitFn>" => "emalloc_soft_limit_fn",
         r#"extern "C" fn(*mut c_void, *const EmallocItem) -> c_int"# => {
             return "int (*)(void *, const emalloc_item *)".to_owned();
@@ -335,7 +382,7 @@ fn functions_have_the_types_that_the_header_says() {
         writeln!(text, "{answer} (*const of_{name})({list}) = {name};").unwrap();
     }
     text.push_str("int main(void) { return 0; }\n");
-    CC.compile(&source("types.c", &text));
+    succeed(&mut CC.program(&written("types.c", &text)));
 }
 
 /// The names that a file shows to programs linked with it.
@@ -362,36 +409,4 @@ fn no_name_but_ours_leaves_the_shared_library() {
     assert_eq!(exported(&["-D"], "libemalloc_c.so"), ours);
     // All of them are in the static one; what else that shows, the installing takes away.
     assert!(exported(&["-g"], "libemalloc_c.a").is_superset(&ours));
-}
-
-#[test]
-fn the_header_is_complete_by_itself_in_both_languages() {
-    let text = "#include <emalloc.h>\n#include <emalloc.h>\nint main() { return emalloc_version() == 0; }\n";
-    for (command, standard) in [
-        ("cc", "-std=c11"),
-        ("c++", "-std=c++17"),
-        ("clang", "-std=c11"),
-        ("clang++", "-std=c++17"),
-    ] {
-        if !has(command) {
-            eprintln!("there is no {command}: not tried");
-            continue;
-        }
-        for names in [
-            "",
-            "#define EMALLOC_NO_ZEND_NAMES\n#define EMALLOC_NO_SITES\n",
-        ] {
-            let name = if standard.contains("++") {
-                "alone.cpp"
-            } else {
-                "alone.c"
-            };
-            // `main()` is no prototype in C11, which no warning asked for minds.
-            let path = source(
-                name,
-                &format!("{names}{}", text.replace("main()", "main(void)")),
-            );
-            Compiler { command, standard }.compile(&path);
-        }
-    }
 }

@@ -3,36 +3,15 @@
 
 mod common;
 
-use common::{CC, Compiler, folder, has, run, succeed};
-use std::collections::HashMap;
-use std::env;
-use std::path::PathBuf;
+use common::{CC, folder, run, succeed};
 use std::process::Command;
-use std::sync::Mutex;
 
-/// A program out of `tests/c`, compiled once, with an environment that says nothing to the library.
-fn program(name: &'static str) -> Command {
-    static COMPILED: Mutex<Option<HashMap<&str, PathBuf>>> = Mutex::new(None);
-    let mut compiled = COMPILED.lock().unwrap();
-    let program = compiled
-        .get_or_insert_default()
-        .entry(name)
-        .or_insert_with(|| CC.compile(&folder("tests/c").join(name)));
-    let mut command = Command::new(program);
-    for (variable, _) in env::vars_os() {
-        let known = variable.to_string_lossy();
-        if ["EMALLOC_", "ZEND_", "USE_ZEND_"]
-            .iter()
-            .any(|prefix| known.starts_with(prefix))
-        {
-            command.env_remove(&variable);
-        }
-    }
-    command
+fn program(name: &str) -> Command {
+    CC.program(&folder("tests/c").join(name))
 }
 
 /// Runs a program of `tests/c` that checks for itself.
-fn passes(name: &'static str) {
+fn passes(name: &str) {
     succeed(&mut program(name));
 }
 
@@ -62,6 +41,11 @@ fn handlers() {
 }
 
 #[test]
+fn debug_mode() {
+    passes("debugging.c");
+}
+
+#[test]
 fn a_storage_in_c() {
     passes("storage.c");
 }
@@ -78,40 +62,6 @@ fn a_storage_in_c_by_its_name() {
 #[test]
 fn threads() {
     passes("threads.c");
-}
-
-#[test]
-fn cplusplus() {
-    let compilers = ["c++", "clang++"].map(|command| Compiler {
-        command,
-        standard: "-std=c++17",
-    });
-    for compiler in compilers {
-        if !has(compiler.command) {
-            eprintln!("there is no {}: not tried", compiler.command);
-            continue;
-        }
-        let program = compiler.compile(&folder("tests/c/plus.cpp"));
-        assert_eq!(
-            succeed(&mut Command::new(program)),
-            "the last one is freed\n"
-        );
-    }
-}
-
-#[test]
-fn clang() {
-    let clang = Compiler {
-        command: "clang",
-        ..CC
-    };
-    if !has(clang.command) {
-        eprintln!("there is no clang: not tried");
-        return;
-    }
-    succeed(&mut Command::new(
-        clang.compile(&folder("tests/c/blocks.c")),
-    ));
 }
 
 #[track_caller]

@@ -133,12 +133,31 @@ static void persistent(int yes)
     pefree(block, yes);
 }
 
+/* The original's names for what it has no macros of its own for. */
+static void zend(void)
+{
+    zend_mm_heap *heap = zend_mm_startup();
+    char *block = zend_mm_alloc(heap, 10);
+    CHECK(is_zend_mm() && !is_zend_ptr(block) && zend_mm_block_size(heap, block) == 16);
+    block = zend_mm_realloc2(heap, zend_mm_realloc(heap, block, 100), 200, 10);
+    zend_mm_set_heap(heap);
+    CHECK(zend_mm_get_heap() == heap && is_zend_ptr(block) && zend_memory_usage(0) >= 200);
+    zend_mm_free(heap, block);
+    CHECK(zend_memory_usage(0) == 0 && zend_memory_peak_usage(0) >= 200);
+    zend_memory_reset_peak_usage();
+    CHECK(zend_memory_peak_usage(0) == 0 && zend_set_memory_limit(1 << 20) == 0 && zend_mm_gc(heap) == 0);
+    zend_mm_shutdown(heap, 1, 0);
+    start_memory_manager();
+    shutdown_memory_manager(1, 0);
+}
+
 /* With USE_ZEND_ALLOC=0 the harness says so, and blocks have no size that is known. */
 int main(int argc, char **argv)
 {
     char *text;
     if (argc > 1 && strcmp(argv[1], "system") == 0) {
-        CHECK(emalloc_heap_current() == NULL);
+        CHECK(emalloc_heap_current() == NULL && !is_zend_mm() && zend_memory_usage(1) == 0);
+        CHECK(zend_set_memory_limit(1) == 0 && !is_zend_ptr(argv));
         CHECK(zend_mem_block_size(text = estrdup("text")) == 0);
         text = erealloc(text, 0);
         CHECK(text != NULL);
@@ -151,6 +170,7 @@ int main(int argc, char **argv)
         null_is_nothing_to_free_and_a_new_block_to_resize();
         sizes_and_alignment();
         resizing_keeps_the_content();
+        zend();
         CHECK(emalloc_heap_usage(emalloc_heap_current(), 0) == 0);
         CHECK(emalloc_heap_check(emalloc_heap_current(), NULL) == 0);
     }

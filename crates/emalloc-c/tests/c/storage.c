@@ -44,7 +44,8 @@ static emalloc_segment *book_alloc_aligned(emalloc_storage *storage, size_t size
     CHECK(storage == &book.storage && storage->data == &book && size % 4096 == 0);
     if (book.refuse_from > 0 && book.segments >= book.refuse_from)
         return NULL;
-    segment = aligned_alloc(alignment, size + alignment);
+    /* With room for the note, and a multiple of the alignment, as C11 wants it. */
+    segment = aligned_alloc(alignment, (size + sizeof size + alignment - 1) / alignment * alignment);
     CHECK(segment != NULL);
     memset(segment, 0xa5, size);
     memcpy(segment + size, &size, sizeof size);

@@ -1,9 +1,10 @@
 //! Compiles C and C++ programs against the library that cargo has just built, and runs them.
 
+use std::collections::BTreeMap;
 use std::env;
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::{Arc, Mutex, OnceLock};
 
 /// What a header for others must bear.
 const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
@@ -30,13 +31,10 @@ pub fn built() -> PathBuf {
     test.parent().unwrap().to_owned()
 }
 
-/// Whether a program can be run at all.
-pub fn has(command: &str) -> bool {
-    Command::new(command).arg("--version").output().is_ok()
-}
-
 pub fn run(command: &mut Command) -> Output {
     command
+        // Cargo's names a folder where an older library may lie.
+        .env_remove("LD_LIBRARY_PATH")
         .output()
         .unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
@@ -55,38 +53,51 @@ pub fn succeed(command: &mut Command) -> String {
 }
 
 impl Compiler {
-    /// Compiles a source with warnings as errors, and links it with the shared library.
-    pub fn compile(self, source: &Path) -> PathBuf {
-        let built = built();
-        let search = format!("-Wl,-rpath,{}", built.display());
-        self.link(
-            source,
-            "shared",
-            &[
-                "-L".as_ref(),
-                built.as_os_str(),
-                "-lemalloc_c".as_ref(),
-                search.as_ref(),
-            ],
-        )
-    }
-
-    /// The same with other arguments for the linker.
-    pub fn link(self, source: &Path, kind: &str, arguments: &[&OsStr]) -> PathBuf {
+    /// A command that runs a program, compiled once from a source with warnings as errors and linked with the shared
+    /// library; its environment says nothing to that.
+    pub fn program(self, source: &Path) -> Command {
+        static COMPILED: Mutex<BTreeMap<PathBuf, Arc<OnceLock<()>>>> = Mutex::new(BTreeMap::new());
         let name = source.file_stem().unwrap().to_str().unwrap();
         let program =
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}-{kind}", self.command));
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", self.command));
+        let once = COMPILED
+            .lock()
+            .unwrap()
+            .entry(program.clone())
+            .or_default()
+            .clone();
+        once.get_or_init(|| self.compile(source, &program));
+        let mut command = Command::new(program);
+        for (variable, _) in env::vars_os() {
+            let known = variable.to_string_lossy();
+            let prefixes = ["EMALLOC_", "ZEND_", "USE_ZEND_"];
+            if prefixes.iter().any(|prefix| known.starts_with(prefix)) {
+                command.env_remove(&variable);
+            }
+        }
+        command
+    }
+
+    fn compile(self, source: &Path, program: &Path) {
+        let built = built();
         succeed(
             Command::new(self.command)
                 .arg(self.standard)
                 .args(WARNINGS)
+                // Files are named without their folder, in tests as on other machines.
+                .arg(format!(
+                    "-fmacro-prefix-map={}/=",
+                    source.parent().unwrap().display()
+                ))
                 .args(["-g", "-pthread", "-I"])
                 .arg(folder("include"))
                 .arg(source)
-                .args(arguments)
+                .arg("-L")
+                .arg(&built)
+                .arg("-lemalloc_c")
+                .arg(format!("-Wl,-rpath,{}", built.display()))
                 .arg("-o")
-                .arg(&program),
+                .arg(program),
         );
-        program
     }
 }

@@ -250,7 +250,12 @@ impl Heap {
     /// ```
     #[track_caller]
     pub fn check_blocks(&self) -> usize {
-        let (state, at) = (self.state(), Site::here());
+        self.check_blocks_at(Site::here())
+    }
+
+    /// As [`check_blocks`](Self::check_blocks), called at `at`.
+    pub fn check_blocks_at(&self, at: Site<'_>) -> usize {
+        let state = self.state();
         state
             .debugging()
             .map_or(0, |debugging| state.check_all(debugging, Some(at)))
