@@ -3,8 +3,8 @@
  *
  * C11 and C++17.   cc main.c $(pkg-config --cflags --libs emalloc)
  *
- * A heap hands out blocks, takes them back one by one, keeps a hard limit, and can be thrown away at once. Each thread has
- * a current heap, on which emalloc() and its relatives work. Heaps can also be made and used as objects.
+ * A heap hands out blocks, takes them back one by one, keeps a hard limit, and can be thrown away at once. Each
+ * thread has a current heap, on which emalloc() and its relatives work. Heaps can also be made and used as objects.
  *
  *     char *text = estrdup("hello");
  *     text = erealloc(text, 100);
@@ -12,17 +12,18 @@
  *     emalloc_shutdown(0, 0);            // the end of a request: everything is gone
  *
  * Rules that hold for all of it
- *   - A heap belongs to one thread at a time. Two threads never use one heap at once; a block is freed by the thread that has
- *     its heap. Different heaps on different threads need no care at all.
+ *   - A heap belongs to one thread at a time. Two threads never use one heap at once; a block is freed by the thread
+ *     that has its heap. Different heaps on different threads need no care at all.
  *   - Sizes are in bytes. Size 0 is a block like any other. Blocks are aligned to 8, and to every power of two up to 4096
  *     of which their size is a multiple.
  *   - What a new block holds is left over from before, unless the function says otherwise.
  *   - Where the original ends the process, a handler of the program decides first (see emalloc_set_fatal_handler).
- *   - Structs with a field `size` at the top can grow in later versions: the caller sets it to sizeof the struct it knows.
+ *   - Structs with a field `size` at the top can grow in later versions: the caller sets it to sizeof the struct that
+ *     it knows.
  *
  * Macros defined before this file is included
- *   EMALLOC_NO_ZEND_NAMES  leaves out emalloc(), efree() ... and all other names that do not begin with emalloc_ or EMALLOC_,
- *                          for files that also include PHP's headers
+ *   EMALLOC_NO_ZEND_NAMES  leaves out emalloc(), efree() ... and all other names that do not begin with emalloc_ or
+ *                          EMALLOC_, for files that also include PHP's headers
  *   EMALLOC_NO_SITES       calls carry no file and line
  */
 #ifndef EMALLOC_H
@@ -59,9 +60,9 @@ typedef struct emalloc_heap emalloc_heap;
 /* ------------------------------------------------------------------------------------------------------------------
  * Where a call stands
  *
- * Functions that end in _at are told the file and the line of their caller, those that end in _rel also the place that
- * relayed the call. The file is a string that stays as it is for as long as the process runs, as __FILE__ does; NULL if
- * nobody knows. Macros without the ending fill this in.
+ * Functions that end in _at are told the file and the line of their caller, those that end in _rel also the place
+ * that relayed the call. The file is a string that stays as it is for as long as the process runs, as __FILE__ does;
+ * NULL if nobody knows. Macros without the ending fill this in.
  *
  * A function that allocates for its caller takes the caller's place along and relays it:
  *
@@ -71,6 +72,9 @@ typedef struct emalloc_heap emalloc_heap;
  *         ...
  *     }
  *     #define joined(a, b) joined_at((a), (b) EMALLOC_SITE_CC)
+ *
+ * emalloc_rel(size) stands for emalloc_alloc_rel(size, EMALLOC_SITE_RELAY_C); every function with a place has such a
+ * form.
  */
 typedef struct emalloc_site {
     const char *file;      /* the place that reports name; NULL if nobody knows */
@@ -98,11 +102,11 @@ typedef struct emalloc_site {
 /* ------------------------------------------------------------------------------------------------------------------
  * Blocks of the thread's current heap
  *
- * The current heap is the one given to emalloc_heap_set_current, or else the thread's own, which is made when it is first
- * needed, with the settings of the environment (EMALLOC_STORAGE, EMALLOC_SEGMENT_SIZE, EMALLOC_LIMIT ..., and the
- * original's ZEND_MM_MEM_TYPE, ZEND_MM_SEG_SIZE, ZEND_MM_COMPACT, USE_ZEND_ALLOC), and ends with the thread. Nonsense in a
- * variable ends the process with the original's text and status 255. With USE_ZEND_ALLOC=0 there is no heap, and these are
- * the system's malloc and friends, which may answer NULL.
+ * The current heap is the one given to emalloc_heap_set_current, or else the thread's own, which is made when it is
+ * first needed, with the settings of the environment (EMALLOC_STORAGE, EMALLOC_SEGMENT_SIZE, EMALLOC_LIMIT ..., and
+ * the original's ZEND_MM_MEM_TYPE, ZEND_MM_SEG_SIZE, ZEND_MM_COMPACT, USE_ZEND_ALLOC), and ends with the thread.
+ * Nonsense in a variable ends the process with the original's text and status 255. With USE_ZEND_ALLOC=0 there is no
+ * heap, and these are the system's malloc and friends, which may answer NULL.
  *
  *   alloc                size bytes; never NULL but as the program's fatal handler decides          emalloc
  *   safe_alloc           count * size + offset bytes; an overflow is fatal                          safe_emalloc
@@ -171,9 +175,9 @@ size_t emalloc_block_size_rel(void *block, EMALLOC_REL);
 /* ------------------------------------------------------------------------------------------------------------------
  * Persistent blocks
  *
- * Memory of the system, which outlives requests and counts in no limit. Plain free() takes it back. When the system has
- * none left, the program's fatal handler is asked; by default "Out of memory" is written to standard error and the process
- * ends with status 1.
+ * Memory of the system, which outlives requests and counts in no limit. Plain free() takes it back. When the system
+ * has none left, the program's fatal handler is asked; by default "Out of memory" is written to standard error and
+ * the process ends with status 1.
  */
 void *emalloc_persistent_alloc(size_t size) EMALLOC_NEW_BLOCK;
 void *emalloc_persistent_safe_alloc(size_t count, size_t size, size_t offset) EMALLOC_NEW_BLOCK;
@@ -220,11 +224,12 @@ typedef enum emalloc_action {
 } emalloc_action;
 
 /*
- * Called where the original would end the process. It may use the heap (its reserve is open meanwhile), and need not return:
- * it may exit, or longjmp to where the request began. The heap is whole then; emalloc_heap_shutdown(heap, 0, 1) makes it
- * as new. It must not throw a C++ exception: answer EMALLOC_CONTINUE and throw where the NULL arrives.
+ * Called where the original would end the process. It may use the heap (its reserve is open meanwhile), and need not
+ * return: it may exit, or longjmp to where the request began. The heap is whole then; emalloc_heap_shutdown(heap, 0,
+ * 1) makes it as new. It must not throw a C++ exception: answer EMALLOC_CONTINUE and throw where the NULL arrives.
  *
- * heap is NULL where there is none: for persistent blocks, without a heap, and while the thread's own heap is being made.
+ * heap is NULL where there is none: for persistent blocks, without a heap, and while the thread's own heap is being
+ * made.
  */
 typedef int (*emalloc_fatal_fn)(void *data, emalloc_heap *heap, const emalloc_error *error);
 
@@ -237,28 +242,29 @@ emalloc_fatal_fn emalloc_heap_set_fatal_handler(emalloc_heap *heap, emalloc_fata
 /* ------------------------------------------------------------------------------------------------------------------
  * Storages: where segments come from
  *
- * Those that come with the library have names: "malloc", "mmap_anon", "mmap_zero" ("win32", "malloc" on Windows). A program
- * can write its own with the handlers below, which are the original's (zend_mm_mem_handlers).
+ * Those that come with the library have names: "malloc", "mmap_anon", "mmap_zero" ("win32", "malloc" on Windows). A
+ * program can write its own with the handlers below, which are the original's (zend_mm_mem_handlers).
  *
  * init     sets a storage up for one heap, from what the program gave as params; NULL if it cannot be
  * dtor     ends it
  * compact  gives back what the storage itself keeps; NULL if it keeps nothing
  * _alloc   hands out a segment of so many bytes; NULL if it has none
- * _realloc makes one larger or smaller, moving it with its content if need be; NULL, and all is as it was, if that is not to be
- *          had. May be NULL: never
+ * _realloc makes one larger or smaller, moving it with its content if need be; NULL, and all is as it was, if that is
+ *          not to be had. May be NULL: never
  * _free    takes one back
  *
- * The library writes the header of a segment (its size as it was asked for) before it gives one to _realloc or _free. It does
- * not touch or need next_segment, which is NULL.
+ * The library writes the header of a segment (its size as it was asked for) before it gives one to _realloc or _free.
+ * It does not touch or need next_segment, which is NULL.
  *
- * A heap needs its segments at a multiple of the segment size (huge blocks, too), which these handlers know nothing of. So the
- * library asks for as much more as alignment takes, and uses the part that is aligned. A storage that can do better says so:
+ * A heap needs its segments at a multiple of the segment size (huge blocks, too), which these handlers know nothing
+ * of. So the library asks for as much more as alignment takes, and uses the part that is aligned. A storage that can
+ * do better says so:
  *
  * alignment      all addresses that _alloc and _realloc answer are multiples of this; 0: nothing is promised
  * _alloc_aligned hands out a segment at a multiple of the alignment; NULL: this storage knows no alignment
  *
- * Sizes are multiples of 4096. The handlers of one storage are called by the thread that has the heap, one at a time. They may
- * use other heaps, but not this one. In C++ they must not throw.
+ * Sizes are multiples of 4096. The handlers of one storage are called by the thread that has the heap, one at a time.
+ * They may use other heaps, but not this one. In C++ they must not throw.
  */
 typedef struct emalloc_segment {
     size_t size;
@@ -287,16 +293,18 @@ struct emalloc_storage {
 
 /*
  * Gives handlers their place among the storages with names: in emalloc_heap_options.storage_name, EMALLOC_STORAGE and
- * ZEND_MM_MEM_TYPE. They stay for good, up to 16 of them. Answers 0, or -1 if the name is missing or taken or there is no room.
+ * ZEND_MM_MEM_TYPE. They stay for good, up to 16 of them. Answers 0, or -1 if the name is missing or taken or there
+ * is no room.
  */
 int emalloc_storage_register(const emalloc_storage_handlers *handlers, void *params);
 
 /* ------------------------------------------------------------------------------------------------------------------
  * Debug mode of a heap
  *
- * Every block knows who asked for it and lies between guards; freed ones are held back for a while. Found are writes beyond a
- * block, writes after a free, double frees, blocks of other heaps, wrong sizes; and at the end of a request, what was never freed.
- * EMALLOC_DEBUG=1 switches it on for all heaps of a program as it is (EMALLOC_DEBUG, EMALLOC_LEAKS: docs/debug.md).
+ * Every block knows who asked for it and lies between guards; freed ones are held back for a while. Found are writes
+ * beyond a block, writes after a free, double frees, blocks of other heaps, wrong sizes; and at the end of a request,
+ * what was never freed. EMALLOC_DEBUG=1 switches it on for all heaps of a program as it is (EMALLOC_DEBUG,
+ * EMALLOC_LEAKS: docs/debug.md).
  */
 typedef struct emalloc_debug {
     size_t size;              /* sizeof(emalloc_debug) */
@@ -354,7 +362,10 @@ typedef struct emalloc_report {
     char text[1024];           /* all of that in the original's text, with no line break at the end */
 } emalloc_report;
 
-/* Told of what was found. 0: the text is written to standard error; else it is not. Then on_error says how it goes on. */
+/*
+ * Told of what was found. 0: the text is written to standard error; else it is not. It must return; then on_error says
+ * how it goes on.
+ */
 typedef int (*emalloc_report_fn)(void *data, emalloc_heap *heap, const emalloc_report *report);
 
 /* Who is told; NULL: standard error. */
@@ -398,8 +409,9 @@ typedef struct emalloc_heap_options {
     size_t retain;                           /* bytes of segments to keep over a reset; 0: as recent requests needed;
                                                 EMALLOC_NONE: only the first segment */
     size_t compact;                          /* a reset after more than this was held compacts the storage; 0: never */
-    int warm;                                /* 1: segments come from, and go to, one store of warm mappings that all such heaps
-                                                of the process share; for servers, with segments of 2M. No storage is named then */
+    int warm;                                /* 1: segments come from, and go to, one store of warm mappings that all
+                                                such heaps of the process share; for servers, with segments of 2M. No
+                                                storage is named then */
     int checked;                             /* 1: every pointer given back is verified */
     const emalloc_debug *debug;              /* debug mode; NULL: as EMALLOC_DEBUG says */
 } emalloc_heap_options;
@@ -409,18 +421,19 @@ typedef struct emalloc_heap_options {
 /*
  * Makes a heap. (zend_mm_startup_ex) With options NULL, the settings of the environment make it (zend_mm_startup).
  *
- * If it cannot be made, the answer is NULL and *error says why; if error is NULL, the program's fatal handler is asked, and by
- * default the text goes to standard error and the process ends with status 255.
+ * If it cannot be made, the answer is NULL and *error says why; if error is NULL, the program's fatal handler is
+ * asked, and by default the text goes to standard error and the process ends with status 255.
  */
 emalloc_heap *emalloc_heap_start(const emalloc_heap_options *options, emalloc_error *error);
 
 /*
- * The end of a request (full is 0): everything in the heap is gone at once, the cost grows with the number of segments and not
- * of blocks, and what recent requests needed is kept for the next. Or the end of the heap (full is 1): all goes back to the
- * storage, and the heap is used no more. (zend_mm_shutdown)
+ * The end of a request (full is 0): everything in the heap is gone at once, the cost grows with the number of
+ * segments and not of blocks, and what recent requests needed is kept for the next. Or the end of the heap (full is
+ * 1): all goes back to the storage, and the heap is used no more. (zend_mm_shutdown)
  *
- * silent is 1 after a request that was broken off: leaks are not reported. Nothing in the heap is used any more. Not to be called
- * from a handler, an observer or a walk of this heap. A full shutdown of the current heap makes the thread's own current again.
+ * silent is 1 after a request that was broken off: leaks are not reported. Nothing in the heap is used any more. Not
+ * to be called from a handler, an observer or a walk of this heap. A full shutdown of the current heap makes the
+ * thread's own current again.
  */
 void emalloc_heap_shutdown(emalloc_heap *heap, int full, int silent);
 
@@ -431,8 +444,8 @@ void emalloc_shutdown(int full, int silent);
 emalloc_heap *emalloc_heap_current(void);
 
 /*
- * Makes a heap current on this thread and answers the one before, which is NULL if it was the thread's own; NULL makes that
- * current again. (zend_mm_set_heap)
+ * Makes a heap current on this thread and answers the one before, which is NULL if it was the thread's own; NULL
+ * makes that current again. (zend_mm_set_heap)
  */
 emalloc_heap *emalloc_heap_set_current(emalloc_heap *heap);
 
@@ -501,28 +514,28 @@ size_t emalloc_heap_block_size_rel(emalloc_heap *heap, void *block, EMALLOC_REL)
 #define emalloc_heap_block_size(heap, block) emalloc_heap_block_size_at((heap), (block), EMALLOC_SITE_C)
 
 /*
- * Whether an address lies in a segment of this heap: 1 or 0. (is_zend_ptr) A huge block's segment is known by the part of it
- * up to the segment size.
+ * Whether an address lies in a segment of this heap: 1 or 0. (is_zend_ptr) A huge block's segment is known by the
+ * part of it up to the segment size.
  */
 int emalloc_heap_owns(const emalloc_heap *heap, const void *address);
 
 /* ------------------------------------------------------------------------------------------------------------------
  * Limits and figures of a heap
  *
- * Where heap is NULL, because USE_ZEND_ALLOC=0 says that there is none, usage, peaks and what is collected are 0, no address is
- * owned, and a limit is accepted and does nothing.
+ * Where heap is NULL, because USE_ZEND_ALLOC=0 says that there is none, usage, peaks and what is collected are 0, no
+ * address is owned, and a limit is accepted and does nothing.
  */
 
 /*
- * Changes the limit on what the heap holds; EMALLOC_UNLIMITED takes it away. If more is held, the heap collects first. Answers 0,
- * or -1 if that does not suffice; the old limit stays then. (zend_set_memory_limit)
+ * Changes the limit on what the heap holds; EMALLOC_UNLIMITED takes it away. If more is held, the heap collects
+ * first. Answers 0, or -1 if that does not suffice; the old limit stays then. (zend_set_memory_limit)
  */
 int emalloc_heap_set_limit(emalloc_heap *heap, size_t bytes);
 
 /* The limit, or EMALLOC_UNLIMITED. */
 size_t emalloc_heap_limit(const emalloc_heap *heap);
 
-/* Called when a heap that holds `held` bytes is about to take `requested` more and thereby to pass `limit`. It must return. */
+/* Called when a heap that holds `held` bytes is about to take `requested` more and so to pass `limit`. It must return. */
 typedef void (*emalloc_soft_limit_fn)(void *data, emalloc_heap *heap, size_t limit, size_t held, size_t requested);
 
 /* Changes the soft limit: passing it is told to the handler, once each time, and refuses nothing. */
@@ -560,8 +573,8 @@ void emalloc_heap_figures(const emalloc_heap *heap, emalloc_figures *figures);
 size_t emalloc_heap_storage_name(const emalloc_heap *heap, char *name, size_t room);
 
 /*
- * Makes the pages of runs with no block in use free for anything, and gives empty segments back. Answers the bytes of these
- * pages. (zend_mm_gc)
+ * Makes the pages of runs with no block in use free for anything, and gives empty segments back. Answers the bytes of
+ * these pages. (zend_mm_gc)
  */
 size_t emalloc_heap_collect(emalloc_heap *heap);
 
@@ -588,16 +601,17 @@ typedef struct emalloc_item {
 } emalloc_item;
 
 /*
- * Visits everything in the heap, by rising address within each segment, until visit answers something other than 0, which is
- * then the answer; 0 at the end. Meanwhile the heap hands out and takes back nothing.
+ * Visits everything in the heap, by rising address within each segment, until visit answers something other than 0,
+ * which is then the answer; 0 at the end. Meanwhile the heap hands out and takes back nothing.
  */
 int emalloc_heap_walk(emalloc_heap *heap, int (*visit)(void *data, const emalloc_item *item), void *data);
 
 /* ------------------------------------------------------------------------------------------------------------------
  * Custom handlers: another allocator in the place of a heap
  *
- * While they are set, emalloc() and its relatives call them when the heap is the current one, and the heap's own figures and limit
- * stand still. They may call the emalloc_heap_ functions on the heap, which never lead back to them. (zend_mm_set_custom_handlers)
+ * While they are set, emalloc() and its relatives call them when the heap is the current one, and the heap's own
+ * figures and limit stand still. They may call the emalloc_heap_ functions on the heap, which never lead back to
+ * them. (zend_mm_set_custom_handlers)
  */
 typedef struct emalloc_handlers {
     size_t size; /* sizeof(emalloc_handlers) */
@@ -611,8 +625,8 @@ typedef struct emalloc_handlers {
 } emalloc_handlers;
 
 /*
- * Sets them; the struct is copied. NULL takes them away, and the heap is itself again; blocks that came from the handlers are then
- * the program's to return. Answers 0, or -1 if alloc, free or realloc is missing.
+ * Sets them; the struct is copied. NULL takes them away, and the heap is itself again; blocks that came from the
+ * handlers are then the program's to return. Answers 0, or -1 if alloc, free or realloc is missing.
  */
 int emalloc_heap_set_handlers(emalloc_heap *heap, const emalloc_handlers *handlers);
 
@@ -622,9 +636,9 @@ int emalloc_heap_get_handlers(const emalloc_heap *heap, emalloc_handlers *handle
 /* ------------------------------------------------------------------------------------------------------------------
  * Observers: who is told what a heap has done
  *
- * Any number of them; the one added last is told first. They are told after the fact and may use the heap, of which no observer is
- * told then. The figures and the limit of the heap are the same with and without them. They must return. While there are any, calls
- * take longer.
+ * Any number of them; the one added last is told first. They are told after the fact and may use the heap, of which
+ * no observer is told then. The figures and the limit of the heap are the same with and without them. They must
+ * return. While there are any, calls take longer.
  */
 typedef struct emalloc_observer {
     size_t size; /* sizeof(emalloc_observer) */

@@ -40,10 +40,14 @@ sited! {
         block: *mut c_void, count: usize, size: usize, offset: usize
     ) -> *mut c_void =
         // SAFETY: the caller's promise.
-        |at| on_current!(|target| unsafe { derived::safe_realloc(target, block.cast(), (count, size, offset), at) }).cast();
+        |at| on_current!(|target| unsafe {
+            derived::safe_realloc(target, block.cast(), (count, size, offset), at)
+        }).cast();
 
     /// `erealloc_recoverable`
-    fn emalloc_realloc_recoverable_at, emalloc_realloc_recoverable_rel(block: *mut c_void, size: usize) -> *mut c_void =
+    fn emalloc_realloc_recoverable_at, emalloc_realloc_recoverable_rel(
+        block: *mut c_void, size: usize
+    ) -> *mut c_void =
         // SAFETY: the caller's promise.
         |at| on_current!(|target| unsafe { target.try_realloc(block.cast(), size, at) }).cast();
 

@@ -25,23 +25,33 @@ sited! {
         |at| on_heap!(heap, |target| target.alloc(size, at)).cast();
 
     /// `safe_emalloc`
-    fn emalloc_heap_safe_alloc_at, emalloc_heap_safe_alloc_rel(heap: *mut EmallocHeap, count: usize, size: usize, offset: usize) -> *mut c_void =
+    fn emalloc_heap_safe_alloc_at, emalloc_heap_safe_alloc_rel(
+        heap: *mut EmallocHeap, count: usize, size: usize, offset: usize
+    ) -> *mut c_void =
         |at| on_heap!(heap, |target| derived::safe_alloc(target, (count, size, offset), at)).cast();
 
     /// `ecalloc`
-    fn emalloc_heap_calloc_at, emalloc_heap_calloc_rel(heap: *mut EmallocHeap, count: usize, size: usize) -> *mut c_void =
+    fn emalloc_heap_calloc_at, emalloc_heap_calloc_rel(
+        heap: *mut EmallocHeap, count: usize, size: usize
+    ) -> *mut c_void =
         |at| on_heap!(heap, |target| derived::calloc(target, count, size, at)).cast();
 
     /// As `emalloc`, but null for a refusal.
-    fn emalloc_heap_alloc_recoverable_at, emalloc_heap_alloc_recoverable_rel(heap: *mut EmallocHeap, size: usize) -> *mut c_void =
+    fn emalloc_heap_alloc_recoverable_at, emalloc_heap_alloc_recoverable_rel(
+        heap: *mut EmallocHeap, size: usize
+    ) -> *mut c_void =
         |at| on_heap!(heap, |target| target.try_alloc(size, at)).cast();
 
     /// A block at a multiple of `alignment`.
-    fn emalloc_heap_alloc_aligned_at, emalloc_heap_alloc_aligned_rel(heap: *mut EmallocHeap, alignment: usize, size: usize) -> *mut c_void =
+    fn emalloc_heap_alloc_aligned_at, emalloc_heap_alloc_aligned_rel(
+        heap: *mut EmallocHeap, alignment: usize, size: usize
+    ) -> *mut c_void =
         |at| on_heap!(heap, |target| target.alloc_aligned(size, alignment, at)).cast();
 
     /// `erealloc`
-    fn emalloc_heap_realloc_at, emalloc_heap_realloc_rel(heap: *mut EmallocHeap, block: *mut c_void, size: usize) -> *mut c_void =
+    fn emalloc_heap_realloc_at, emalloc_heap_realloc_rel(
+        heap: *mut EmallocHeap, block: *mut c_void, size: usize
+    ) -> *mut c_void =
         // SAFETY: the caller's promise.
         |at| on_heap!(heap, |target| unsafe { target.realloc(block.cast(), size, at) }).cast();
 
@@ -50,15 +60,21 @@ sited! {
         block: *mut c_void, count: usize, size: usize, offset: usize
     ) -> *mut c_void =
         // SAFETY: the caller's promise.
-        |at| on_heap!(heap, |target| unsafe { derived::safe_realloc(target, block.cast(), (count, size, offset), at) }).cast();
+        |at| on_heap!(heap, |target| unsafe {
+            derived::safe_realloc(target, block.cast(), (count, size, offset), at)
+        }).cast();
 
     /// `erealloc_recoverable`
-    fn emalloc_heap_realloc_recoverable_at, emalloc_heap_realloc_recoverable_rel(heap: *mut EmallocHeap, block: *mut c_void, size: usize) -> *mut c_void =
+    fn emalloc_heap_realloc_recoverable_at, emalloc_heap_realloc_recoverable_rel(
+        heap: *mut EmallocHeap, block: *mut c_void, size: usize
+    ) -> *mut c_void =
         // SAFETY: the caller's promise.
         |at| on_heap!(heap, |target| unsafe { target.try_realloc(block.cast(), size, at) }).cast();
 
     /// `erealloc2`: what is beyond `_copy_size` need not be kept, but is.
-    fn emalloc_heap_realloc2_at, emalloc_heap_realloc2_rel(heap: *mut EmallocHeap, block: *mut c_void, size: usize, _copy_size: usize) -> *mut c_void =
+    fn emalloc_heap_realloc2_at, emalloc_heap_realloc2_rel(
+        heap: *mut EmallocHeap, block: *mut c_void, size: usize, _copy_size: usize
+    ) -> *mut c_void =
         // SAFETY: the caller's promise.
         |at| on_heap!(heap, |target| unsafe { target.realloc(block.cast(), size, at) }).cast();
 
@@ -75,7 +91,9 @@ sited! {
         |at| on_heap!(heap, |target| unsafe { target.free(block.cast(), at) });
 
     /// `efree_size`
-    fn emalloc_heap_free_size_at, emalloc_heap_free_size_rel(heap: *mut EmallocHeap, block: *mut c_void, size: usize) =
+    fn emalloc_heap_free_size_at, emalloc_heap_free_size_rel(
+        heap: *mut EmallocHeap, block: *mut c_void, size: usize
+    ) =
         // SAFETY: the caller's promise.
         |at| on_heap!(heap, |target| unsafe { target.free_size(block.cast(), size, at) });
 
@@ -85,7 +103,9 @@ sited! {
         |at| on_heap!(heap, |target| unsafe { derived::strdup(target, text, at) });
 
     /// `estrndup`
-    fn emalloc_heap_strndup_at, emalloc_heap_strndup_rel(heap: *mut EmallocHeap, text: *const c_char, length: usize) -> *mut c_char =
+    fn emalloc_heap_strndup_at, emalloc_heap_strndup_rel(
+        heap: *mut EmallocHeap, text: *const c_char, length: usize
+    ) -> *mut c_char =
         // SAFETY: the caller's promise.
         |at| on_heap!(heap, |target| unsafe { derived::strndup(target, text, length, at) });
 
