@@ -110,7 +110,9 @@ pub fn start_as_set<'a>(settings: &Settings) -> Result<NonNull<EmallocHeap>, Sta
 }
 
 /// Asks the program's handler, which may jump away; ends the process if it does not.
-pub fn refuse_to_start(error: &StartError<'_>) -> ! {
+pub fn refuse_to_start(error: StartError<'_>) -> ! {
+    // Nobody's to drop, so that no frame has to, wherever the handler jumps.
+    let error: &StartError<'_> = Box::leak(Box::new(error));
     decide(None, &EmallocError::from(error));
     end(error, 255)
 }
@@ -124,7 +126,7 @@ fn make_own() -> Option<*mut EmallocHeap> {
     });
     let heap = match started {
         Ok(heap) => heap?.as_ptr(),
-        Err(error) => refuse_to_start(&error),
+        Err(error) => refuse_to_start(error),
     };
     OWN.set(heap);
     platform::at_thread_end(heap.cast());

@@ -6,7 +6,6 @@ use core::ptr;
 
 use emalloc::heap::{AllocError, Corruption, Fault, HeapError, Site};
 use emalloc::interface::SettingsError;
-use emalloc::storage::StorageError;
 use emalloc::storage::registry::OpenError;
 
 use crate::site::EmallocSite;
@@ -186,11 +185,6 @@ impl From<&OutOfMemory> for EmallocError {
             ..Self::new(Kind::Memory, error, EmallocSite::NONE)
         }
     }
-}
-
-/// The refusal of a storage that answered null.
-pub fn exhausted(requested: usize) -> StorageError {
-    StorageError::Exhausted { requested }
 }
 
 /// Writes a text with its NUL, cut to what fits.

@@ -175,7 +175,7 @@ pub unsafe extern "C" fn emalloc_heap_start(
         Err(refusal) => refusal,
     };
     if error.is_null() {
-        refuse_to_start(&refusal);
+        refuse_to_start(refusal);
     }
     // SAFETY: the caller's promise.
     unsafe { error.write(EmallocError::from(&refusal)) };

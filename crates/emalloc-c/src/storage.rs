@@ -16,8 +16,6 @@ use core::ptr::{self, NonNull};
 use emalloc::storage::registry::{AnyStorage, Opened};
 use emalloc::storage::{Capabilities, Grant, Storage, StorageError};
 
-use crate::error::exhausted;
-
 /// `emalloc_segment`: the header of one.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -253,7 +251,7 @@ unsafe impl Storage for CStorage {
         } else {
             self.allocate_part(size, align)
         };
-        let start = start.ok_or(exhausted(size))?;
+        let start = start.ok_or(StorageError::Exhausted { requested: size })?;
         Ok(Grant {
             start,
             zeroed: false,
@@ -293,7 +291,7 @@ unsafe impl Storage for CStorage {
             // Nobody promised that what is moved is aligned.
             return Err(StorageError::Unsupported);
         };
-        let start = moved.ok_or(exhausted(new))?;
+        let start = moved.ok_or(StorageError::Exhausted { requested: new })?;
         Ok(Grant {
             start,
             zeroed: false,
