@@ -1,6 +1,6 @@
 //! `collect` finds every small run without a block in use, wherever it lies.
 
-use emalloc::heap::Heap;
+use emalloc::heap::{Figures, Heap};
 use emalloc::layout::PAGE;
 
 #[test]
@@ -40,4 +40,58 @@ fn a_heap_that_is_mostly_scattered_collects_before_it_grows() {
     }
     heap.check().unwrap();
     assert!(heap.real_usage() <= held + heap.segment_size());
+}
+
+/// A large heap in which blocks of `size` bytes were freed that fill about `free` bytes of runs.
+fn scattered(size: usize, free: usize) -> Heap {
+    let heap = Heap::new().unwrap();
+    // So much is used that the heap is too large to be collected.
+    for _ in 0..(9 << 20) / PAGE {
+        heap.allocate(PAGE);
+    }
+    let blocks: Vec<_> = (0..free / size).map(|_| heap.allocate(size)).collect();
+    for (at, &block) in blocks.iter().enumerate() {
+        // One that stays here and there.
+        if at % 100 != 50 {
+            // SAFETY: alive, of this heap, used no more.
+            unsafe { heap.free(block) };
+        }
+    }
+    heap
+}
+
+#[test]
+fn a_large_heap_finds_what_is_free_of_larger_classes_before_it_grows() {
+    for size in [384, 640, 1024, 3072] {
+        let heap = scattered(size, 2 << 20);
+        let held = heap.real_usage();
+        let before = heap.figures();
+        for _ in 0..(1 << 20) / PAGE {
+            heap.allocate(PAGE);
+        }
+        heap.check().unwrap();
+        let (after, most) = (heap.figures(), held + heap.segment_size());
+        assert!(heap.real_usage() <= most, "{size}");
+        let live = |figures: &Figures| figures.classes.map(|class| class.live);
+        assert_eq!(live(&before), live(&after));
+        // What stayed on the list is handed out, each block once.
+        let class = after.classes.iter().find(|class| class.block_size == size);
+        let class = class.unwrap();
+        let rest = class.blocks - class.live;
+        let mut blocks: Vec<_> = (0..rest).map(|_| heap.allocate(size)).collect();
+        blocks.sort();
+        blocks.dedup();
+        assert_eq!(blocks.len(), rest);
+        heap.check().unwrap();
+    }
+}
+
+#[test]
+fn a_large_heap_leaves_smaller_classes_alone() {
+    let heap = scattered(64, 2 << 20);
+    let held = heap.real_usage();
+    for _ in 0..(1 << 20) / PAGE {
+        heap.allocate(PAGE);
+    }
+    assert!(heap.real_usage() >= held + (1 << 20) - heap.segment_size());
 }

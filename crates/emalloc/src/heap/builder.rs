@@ -305,6 +305,7 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
             held: Cell::new(size),
             held_peak: Cell::new(size),
             collect_at: Cell::new(SCATTERED_FROM),
+            sweep_at: Cell::new(0),
             limit: Cell::new(options.limit),
             soft_limit: Cell::new(options.soft_limit),
             soft: Cell::new(SoftLimit::Armed),

@@ -12,8 +12,9 @@ use crate::storage::Grant;
 /// A heap that holds less than this grows without looking for what is scattered.
 pub(super) const SCATTERED_FROM: usize = 2 << 20;
 
-/// So does one that holds more than this: its free blocks are in no cache, and looking at each takes longer than it is worth.
-const SCATTERED_TO: usize = 8 << 20;
+/// One that holds more than this looks at larger blocks only (see `sweep`): free blocks are in no cache then, and looking at
+/// each takes longer than it is worth.
+pub(super) const SCATTERED_TO: usize = 8 << 20;
 
 /// It looks if at least one part in this many of what it holds is in no block.
 const SCATTERED_PART: usize = 8;
@@ -94,6 +95,12 @@ impl State {
         let take = |thorough| self.take_free_pages(pages, align, mark, thorough);
         if self.may_be_scattered()
             && self.collect_runs() > 0
+            && let Some(run) = take(false)
+        {
+            return Some(run);
+        }
+        if self.sweep_is_due()
+            && self.sweep() > 0
             && let Some(run) = take(false)
         {
             return Some(run);

@@ -36,6 +36,7 @@ mod segment;
 mod site;
 mod small;
 mod state;
+mod sweep;
 mod walk;
 
 use core::fmt;

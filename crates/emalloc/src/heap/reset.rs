@@ -66,6 +66,7 @@ impl State {
         self.peak.set(0);
         self.below_peak.set(0);
         self.collect_at.set(SCATTERED_FROM);
+        self.sweep_at.set(0);
     }
 
     fn renew(&self, segment: super::segment::Segment) {

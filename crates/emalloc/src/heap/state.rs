@@ -121,6 +121,8 @@ pub(super) struct State {
     pub held_peak: Cell<usize>,
     /// Before more than this is held, what is scattered over small runs is collected.
     pub collect_at: Cell<usize>,
+    /// Before more than this is held, what is scattered over runs of larger blocks is.
+    pub sweep_at: Cell<usize>,
     pub limit: Cell<super::Limit>,
     pub soft_limit: Cell<super::Limit>,
     pub soft: Cell<SoftLimit>,
