@@ -67,7 +67,7 @@ php_swapped() {
         -c "$crate/php/hook.c" -o "$out/hook.o")
     defined_in "$WORK/stock/Zend/zend_alloc.o" >"$out/exports"
     while read -r name; do wanted+=(-u "$name"); done <"$out/exports"
-    ld -r -o "$out/emalloc.o" "${wanted[@]}" "$out/hook.o" target/c/libemalloc_php.a
+    ld -r --gc-sections -o "$out/emalloc.o" "${wanted[@]}" "$out/hook.o" target/c/libemalloc_php.a
     objcopy --keep-global-symbols="$out/exports" "$out/emalloc.o"
     defined_in "$out/emalloc.o" | diff - "$out/exports"
     # libtool takes the one for the other.
@@ -75,7 +75,8 @@ php_swapped() {
     mkdir -p "$out"/sapi/{cli,cgi,phpdbg}
     rm -f "$out"/sapi/*/php*
     cd "$WORK/stock"
-    sed "/^PHP_GLOBAL_OBJS/s|Zend/zend_alloc\.lo|$out/emalloc.lo|" Makefile >"$out/Makefile"
+    # At the end, so that PHP's own code lies as it does in the stock build.
+    sed "/^PHP_GLOBAL_OBJS/s|Zend/zend_alloc\.lo\(.*\)|\1 $out/emalloc.lo|" Makefile >"$out/Makefile"
     make -s -f "$out/Makefile" SAPI_CLI_PATH="$out/sapi/cli/php" SAPI_CGI_PATH="$out/sapi/cgi/php-cgi" \
         BUILD_BINARY="$out/sapi/phpdbg/phpdbg" "$out"/sapi/{cli/php,cgi/php-cgi,phpdbg/phpdbg}
     # That it is ours: it knows our settings.
