@@ -21,6 +21,7 @@ mod current;
 pub mod fallible;
 mod handlers;
 pub mod heaps;
+mod large_pages;
 pub mod manager;
 pub mod persistent;
 mod record;

@@ -11,6 +11,7 @@ use emalloc::{Heap, HeapError};
 
 use crate::current::{self, started};
 use crate::heaps::{SEGMENT, zend_mm_shutdown};
+use crate::large_pages::LargePages;
 use crate::record::Record;
 use crate::refusal::say;
 use crate::tracked::Tracked;
@@ -18,12 +19,16 @@ use crate::tracked::Tracked;
 /// Where the segments of PHP's heaps come from, and where they wait between requests.
 static SEGMENTS: Cached<MmapAnon> = Cached::new(MmapAnon);
 
+/// The same with `USE_ZEND_ALLOC_HUGE_PAGES=1`.
+static LARGE: Cached<LargePages<MmapAnon>> = Cached::new(LargePages(MmapAnon));
+
 /// What the environment says, and what PHP's heaps do where it says nothing.
 pub(crate) struct PhpSettings {
     settings: Settings,
     /// The environment names a storage.
     named: bool,
     tracked: bool,
+    large_pages: bool,
 }
 
 impl PhpSettings {
@@ -38,15 +43,18 @@ impl PhpSettings {
             "EMALLOC_RESERVE" => value(name).or_else(|| Some("0".into())),
             _ => value(name),
         })?;
-        // As PHP reads numbers: whatever does not begin with one is 0.
-        let tracked = value("USE_TRACKED_ALLOC").is_some_and(|text| {
-            text.trim_start()
-                .starts_with(|c: char| ('1'..='9').contains(&c))
-        });
+        // As PHP reads numbers: what does not begin with one is 0.
+        let is_on = |name| {
+            value(name).is_some_and(|text| {
+                let digits = text.trim_start().trim_start_matches(['+', '-', '0']);
+                digits.starts_with(|c: char| c.is_ascii_digit())
+            })
+        };
         Ok(Self {
             settings,
             named: is_set(["EMALLOC_STORAGE", "ZEND_MM_MEM_TYPE"]),
-            tracked,
+            tracked: is_on("USE_TRACKED_ALLOC"),
+            large_pages: is_on("USE_ZEND_ALLOC_HUGE_PAGES"),
         })
     }
 
@@ -57,11 +65,12 @@ impl PhpSettings {
         if self.named {
             return builder.build();
         }
-        builder
-            .storage(&SEGMENTS)
-            .compact(0)
-            .retain(Retain::Bytes(0))
-            .build()
+        let builder = builder.compact(0).retain(Retain::Bytes(0));
+        if self.large_pages {
+            builder.storage(&LARGE).build()
+        } else {
+            builder.storage(&SEGMENTS).build()
+        }
     }
 }
 

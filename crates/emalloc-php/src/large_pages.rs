@@ -1,0 +1,83 @@
+//! Owns the storage of `USE_ZEND_ALLOC_HUGE_PAGES=1`: all memory in large pages, from the first segment on, as in the
+//! original. (Without it the store has large pages where they add nothing to the peak.)
+
+use core::ptr::NonNull;
+
+use emalloc::storage::{Capabilities, Grant, Storage, StorageError};
+
+/// `S` with large pages asked for each grant.
+#[derive(Debug)]
+pub struct LargePages<S>(pub S);
+
+impl<S: Storage> LargePages<S> {
+    /// # Safety
+    /// The grant is one of the storage inside.
+    unsafe fn ask(&self, start: NonNull<u8>, size: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.will_fill(start, size) }
+    }
+}
+
+// SAFETY: all memory is the inner storage's.
+unsafe impl<S: Storage> Storage for LargePages<S> {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+
+    fn allocate(&self, size: usize, align: usize) -> Result<Grant, StorageError> {
+        let grant = self.0.allocate(size, align)?;
+        // SAFETY: just granted.
+        unsafe { self.ask(grant.start, size) };
+        Ok(grant)
+    }
+
+    unsafe fn free(&self, start: NonNull<u8>, size: usize, align: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.free(start, size, align) }
+    }
+
+    unsafe fn resize(
+        &self,
+        start: NonNull<u8>,
+        old: usize,
+        new: usize,
+        align: usize,
+    ) -> Result<(), StorageError> {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.resize(start, old, new, align)? };
+        // SAFETY: it is as large now.
+        unsafe { self.ask(start, new) };
+        Ok(())
+    }
+
+    unsafe fn move_resize(
+        &self,
+        start: NonNull<u8>,
+        old: usize,
+        new: usize,
+        align: usize,
+    ) -> Result<Grant, StorageError> {
+        // SAFETY: the caller's promise.
+        let grant = unsafe { self.0.move_resize(start, old, new, align)? };
+        // SAFETY: just granted.
+        unsafe { self.ask(grant.start, new) };
+        Ok(grant)
+    }
+
+    unsafe fn discard(&self, start: NonNull<u8>, size: usize) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.discard(start, size) }
+    }
+
+    fn request_ended(&self) {
+        self.0.request_ended();
+    }
+
+    fn trim(&self) -> usize {
+        self.0.trim()
+    }
+}
