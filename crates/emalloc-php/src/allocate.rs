@@ -32,16 +32,23 @@ pub extern "C" fn _emalloc_huge(size: usize) -> *mut c_void {
 #[inline(always)]
 pub(crate) fn allocate(size: usize) -> *mut c_void {
     match plain() {
-        Some(heap) => allocate_from(&heap, size),
+        Some(heap) => match heap.take(size) {
+            Some(block) => block.as_ptr().cast(),
+            None => allocate_slowly(heap.as_raw(), size),
+        },
         None => allocate_elsewhere(size),
     }
 }
 
-#[inline(always)]
-fn allocate_from(heap: &Heap, size: usize) -> *mut c_void {
+/// What the heap at `raw`, the current one, has no block at hand for.
+#[cold]
+#[inline(never)]
+fn allocate_slowly(raw: NonNull<c_void>, size: usize) -> *mut c_void {
+    // SAFETY: the caller has just come by it as the current one.
+    let heap = unsafe { Heap::view(raw) };
     match heap.try_allocate(size) {
         Ok(block) => block.as_ptr().cast(),
-        Err(error) => refused(heap, Request::Allocate(size), error),
+        Err(error) => refused(&heap, Request::Allocate(size), error),
     }
 }
 
@@ -162,7 +169,7 @@ pub(crate) unsafe fn resize(block: *mut c_void, size: usize) -> *mut c_void {
             Ok(block) => block.as_ptr().cast(),
             Err(error) => refused(&heap, Request::Resize(block.cast(), size), error),
         },
-        (Some(heap), None) => allocate_from(&heap, size),
+        (Some(_), None) => allocate(size),
         // SAFETY: the caller's promise.
         (None, _) => unsafe { resize_elsewhere(block, size) },
     }

@@ -1,7 +1,7 @@
 //! Owns the process's heap as PHP sees it: its start from the environment, its end, its limit and its figures.
 
 use core::ffi::c_int;
-use std::env;
+use std::ffi::{CStr, CString};
 use std::sync::OnceLock;
 
 use emalloc::heap::Retain;
@@ -31,11 +31,23 @@ pub(crate) struct PhpSettings {
     large_pages: bool,
 }
 
+/// A variable of the environment. By way of C: Rust's own would be the only part of its library that a start needs, and
+/// would have to be read into memory for that.
+fn value(name: &str) -> Option<String> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: the name ends with a NUL. PHP starts before it has threads, so nobody changes the environment meanwhile.
+    let value = unsafe { libc::getenv(name.as_ptr()) };
+    if value.is_null() {
+        return None;
+    }
+    // SAFETY: it ends with a NUL and stays as it is for the duration of this.
+    let value = unsafe { CStr::from_ptr(value) };
+    Some(value.to_string_lossy().into_owned())
+}
+
 impl PhpSettings {
     fn from_env() -> Result<Self, SettingsError> {
-        let value =
-            |name: &str| env::var_os(name).map(|value| value.to_string_lossy().into_owned());
-        let is_set = |names: [&str; 2]| names.iter().any(|name| env::var_os(name).is_some());
+        let is_set = |names: [&str; 2]| names.iter().any(|name| value(name).is_some());
         let segment_named = is_set(["EMALLOC_SEGMENT_SIZE", "ZEND_MM_SEG_SIZE"]);
         let settings = Settings::from_lookup(|name| match name {
             "EMALLOC_SEGMENT_SIZE" if !segment_named => Some(SEGMENT.to_string()),

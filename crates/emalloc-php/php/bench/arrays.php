@@ -17,7 +17,7 @@ for ($round = 0; $round < $rounds; $round++) {
         $sum += array_sum(array_map(fn ($number) => $number >> 3, array_slice($chunk, 5, 20)));
     }
     $merged = array_merge(array_values($map), array_fill(0, 1000, [$round]));
-    $sum += count(array_unique(array_map("count", $merged)));
+    $sum += count(array_count_values(array_map("count", $merged)));
     $map = array_filter($map, fn ($places) => count($places) > 1);
     ksort($map);
     $sum += count($map);

@@ -213,7 +213,7 @@ $scripts = [
     "bench" => ["{$options->source}/Zend/bench.php", [], []],
     "micro_bench" => ["{$options->source}/Zend/micro_bench.php", [], []],
     // The last two columns: rounds, and rounds of the shorter run under valgrind.
-    "json" => [__DIR__ . "/json.php", [12], [1]],
+    "json" => [__DIR__ . "/json.php", [7], [1]],
     "arrays" => [__DIR__ . "/arrays.php", [20], [1]],
     "twig" => [__DIR__ . "/twig.php", [2500], [100]],
     "commonmark" => [__DIR__ . "/commonmark.php", [24], [1]],

@@ -179,6 +179,13 @@ impl Heap {
         self.try_allocate_at(size, Site::here())
     }
 
+    /// A block of at least `size` bytes if the heap has one at hand: a few instructions without a call, for bindings
+    /// that go on out of line otherwise. `None` says nothing of whether [`try_allocate`](Self::try_allocate) succeeds.
+    #[inline(always)]
+    pub fn take(&self, size: usize) -> Option<NonNull<u8>> {
+        NonNull::new(self.state().allocate_or(size, ptr::null_mut))
+    }
+
     /// Allocates for `layout`: any size, any alignment.
     ///
     /// # Errors
