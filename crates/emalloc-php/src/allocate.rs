@@ -8,6 +8,7 @@ use core::ptr::NonNull;
 use emalloc::heap::{AllocError, Heap};
 
 use crate::current::{plain, started};
+use crate::heaps::SEGMENT;
 use crate::record::Record;
 use crate::refusal::{self, Request, address};
 
@@ -190,12 +191,13 @@ pub extern "C" fn _ecalloc(count: usize, size: usize) -> *mut c_void {
     let Some(bytes) = address(count, size, 0) else {
         return core::ptr::null_mut();
     };
-    if let (Some(heap), Ok(layout)) = (plain(), Layout::from_size_align(bytes, 1))
+    if bytes >= SEGMENT
+        && let (Some(heap), Ok(layout)) = (plain(), Layout::from_size_align(bytes, 1))
         && let Ok(block) = heap.try_allocate_zeroed(layout)
     {
+        // Memory fresh from the system is zero already.
         return block.as_ptr().cast();
     }
-    // Handlers, or a refusal: the plain form knows what to do.
     let block = allocate(bytes);
     if !block.is_null() {
         // SAFETY: the block has that many bytes.

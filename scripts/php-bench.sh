@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# Measures PHP programs on PHP's own allocator and on ours in its place.
+set -euo pipefail
+# shellcheck source=scripts/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=scripts/php-lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/php-lib.sh"
+
+usage() {
+    cat <<'EOT'
+usage: scripts/php-bench.sh [--pairs N] [--instructions] [--json FILE] [--work FOLDER] [PROGRAM...]
+
+Builds both as scripts/php-swap.sh does and runs each PROGRAM on them in pairs, one after the other in changing order:
+  bench, micro_bench          PHP's own
+  json, arrays                big documents and lists
+  twig, commonmark, phpparser applications out of Debian's packages
+  dokuwiki                    likewise, served over HTTP on loopback by php -S
+Prints a table: processor time (user and system, medians), ours by stock (median and quartiles over the pairs), how far
+stock is from itself (quartiles over runs that follow each other), and peak resident memory; with --instructions also
+instructions under valgrind, for a shorter run. --json writes one object per line.
+
+--pairs N: pairs per program (default 9). Let nothing else run meanwhile; all takes five minutes, with instructions fifteen.
+
+FOLDER: the work folder (default target/php-work). As root the script installs with apt-get what is missing.
+EOT
+}
+
+# Applications, and what they need. They are unpacked into the work folder, not installed.
+APPLICATIONS=(
+    php-twig php-parser php-league-commonmark php-league-config php-dflydev-dot-access-data php-nette-schema php-nette-utils
+    php-psr-event-dispatcher php-symfony-deprecation-contracts php-symfony-polyfill-php80
+    dokuwiki php-geshi libphp-simplepie php-phpseclib php-random-compat
+)
+
+# applications: fetches and unpacks them.
+applications() {
+    [ ! -e "$WORK/apps/done" ] || return 0
+    rm -rf "$WORK/apps"
+    mkdir -p "$WORK/apps/packages" "$WORK/apps/root"
+    cd "$WORK/apps/packages"
+    is_root && apt-get -qq update
+    apt-get -o APT::Sandbox::User=root download "${APPLICATIONS[@]}"
+    for package in *.deb; do dpkg-deb -x "$package" ../root; done
+    wiki
+    touch "$WORK/apps/done"
+}
+
+# wiki: DokuWiki in one folder. Debian has it in several, at places that are written into its files.
+wiki() {
+    local root="$WORK/apps/root" wiki="$WORK/apps/wiki"
+    cp -r "$root/usr/share/dokuwiki" "$wiki"
+    rm -f "$wiki"/lib/{tpl,plugins} "$wiki/.htaccess"
+    cp -r "$root"/var/lib/dokuwiki/lib/{tpl,plugins} "$wiki/lib/"
+    cp -r "$root/var/lib/dokuwiki/data" "$wiki/data"
+    cp -r "$root/etc/dokuwiki" "$wiki/conf"
+    rm -f "$wiki"/conf/{acl.auth,users.auth,local}.php
+    grep -rlE '/usr/share/(php|dokuwiki)|/etc/dokuwiki|/var/lib/dokuwiki' "$wiki" --include='*.php' |
+        xargs sed -i "s|/usr/share/php|$root/usr/share/php|g; s|/usr/share/dokuwiki|$wiki|g; s|/etc/dokuwiki|$wiki/conf|g; s|/var/lib/dokuwiki|$wiki|g"
+    # shellcheck disable=SC2016
+    printf '<?php\n$conf["title"] = "wiki";\n$conf["useacl"] = 0;\n$conf["savedir"] = "./data";\n$conf["updatecheck"] = 0;\n' \
+        >"$wiki/conf/local.php"
+}
+
+# In a function, so that all of this file is read before any of it runs.
+main() {
+    local folder=$ROOT/target/php-work arguments=()
+    while [ $# -gt 0 ]; do
+        case $1 in
+        -h | --help) usage && exit 0 ;;
+        --pairs) arguments+=("--pairs=${2:?--pairs needs a number}") && shift ;;
+        --json) arguments+=("--json=$(realpath -m "${2:?--json needs a file}")") && shift ;;
+        --work) folder=${2:?--work needs a folder} && shift ;;
+        --instructions) arguments+=(--instructions) ;;
+        -*) usage >&2 && exit 2 ;;
+        *) arguments+=("$1") ;;
+        esac
+        shift
+    done
+    check_init "$folder"
+    php_build
+    [[ " ${arguments[*]} " != *" --instructions "* ]] || need valgrind packages valgrind
+    need applications applications
+    echo
+    "$WORK/stock/sapi/cli/php" -n "$ROOT/crates/emalloc-php/php/bench/run.php" --stock="$WORK/stock/sapi/cli/php" \
+        --ours="$WORK/swapped/sapi/cli/php" --source="$WORK/stock" --share="$WORK/apps/root/usr/share/php" \
+        --wiki="$WORK/apps/wiki" --work="$WORK" "${arguments[@]}" || FAILED=1
+    check_end
+}
+
+main "$@"
