@@ -139,6 +139,8 @@ fn make_own() -> Option<*mut EmallocHeap> {
 pub fn thread_ended(heap: *mut c_void) {
     if let Some(heap) = NonNull::new(heap.cast::<EmallocHeap>()) {
         leave(heap.as_ptr());
+        // SAFETY: it is alive until it is ended.
+        unsafe { heap.as_ref() }.view().silence_leaks(is_ending());
         // SAFETY: `make_own` made it, and the thread that had it ends.
         unsafe { EmallocHeap::end(heap) };
     }
@@ -150,7 +152,7 @@ pub fn process_ends() {
     let heap = OWN.get();
     // SAFETY: null, or alive.
     let known = unsafe { heap.as_ref() };
-    if !is_ending() && known.is_some_and(|heap| heap.view().debug_figures().is_some()) {
+    if known.is_some_and(|heap| heap.view().debug_figures().is_some()) {
         thread_ended(heap.cast());
     }
 }
