@@ -149,16 +149,24 @@ impl State {
             .free_pages
             .set(header.free_pages.get() + pages as u32);
         let next = run.plus(pages);
-        if next.index < self.geometry.pages && next.map() == page::FREE {
-            self.free_runs.remove(&self.geometry, next);
-            length += next.span(&self.geometry);
-        }
         // Page 0 always holds the header, so there is a page before.
         let before = Page {
             segment,
             index: run.index - 1,
         };
-        if before.map() == page::FREE {
+        let joins = before.map() == page::FREE;
+        if next.index < self.geometry.pages && next.map() == page::FREE {
+            length += next.span(&self.geometry);
+            // What was taken off the beginning of a long run and comes back.
+            if !joins
+                && !self.is_whole(segment, length)
+                && self.free_runs.join_front(&self.geometry, next, pages)
+            {
+                return;
+            }
+            self.free_runs.remove(&self.geometry, next);
+        }
+        if joins {
             let pages = before.span(&self.geometry);
             first = Page {
                 segment,

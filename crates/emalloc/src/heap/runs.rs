@@ -125,14 +125,42 @@ impl FreeRuns {
             }
             return;
         }
-        // What is left takes its place in the list.
-        let rest = first.plus(pages).info(geometry);
+        self.replace(geometry, info, list, (first.plus(pages), left));
+    }
+
+    /// Joins the free run that begins at `next` with the `pages` pages before it, which are to be free, if the sum
+    /// belongs on the same list; no otherwise, and nothing has changed.
+    #[inline]
+    pub fn join_front(&self, geometry: &Geometry, next: Page, pages: usize) -> bool {
+        let length = next.span(geometry);
+        let sum = length + pages;
+        if !share_list(sum, length) {
+            return false;
+        }
+        let first = Page {
+            segment: next.segment,
+            index: next.index - pages,
+        };
+        self.replace(geometry, next.info(geometry), list_of(sum), (first, sum));
+        true
+    }
+
+    /// Puts the run that begins at `first` and has `pages` pages into the place that `info` has in list `list`.
+    #[inline(always)]
+    fn replace(
+        &self,
+        geometry: &Geometry,
+        info: &PageInfo,
+        list: usize,
+        (first, pages): (Page, usize),
+    ) {
+        let new = first.info(geometry);
         let (next, previous) = (info.next.get(), info.previous.get());
-        rest.next.set(next);
-        rest.previous.set(previous);
-        first.plus(pages).set_span(geometry, left);
-        first.plus(length - 1).set_span(geometry, left);
-        let pointer = ptr::from_ref(rest).cast_mut();
+        new.next.set(next);
+        new.previous.set(previous);
+        first.set_span(geometry, pages);
+        first.plus(pages - 1).set_span(geometry, pages);
+        let pointer = ptr::from_ref(new).cast_mut();
         if let Some(next) = info_at(next) {
             next.previous.set(pointer);
         }
