@@ -139,7 +139,9 @@ static PHP_RSHUTDOWN_FUNCTION(emalloc)
 	if (profiling) {
 		emalloc_profile_end();
 	}
-	if (!ours && !emalloc_ext_reports_leaks()) {
+	if (emalloc_ext_reports_leaks()) {
+		emalloc_collect_cycles_at_end();
+	} else if (!ours) {
 		/* Out, so that PHP may drop the request's memory at once. */
 		emalloc_handlers_out();
 	}
@@ -148,10 +150,6 @@ static PHP_RSHUTDOWN_FUNCTION(emalloc)
 
 static ZEND_MODULE_POST_ZEND_DEACTIVATE_D(emalloc)
 {
-	if (emalloc_ext_reports_leaks() && !CG(unclean_shutdown)) {
-		/* Cycles are no leaks. PHP built for debugging does the same before it looks for them. */
-		zend_gc_collect_cycles();
-	}
 	emalloc_ext_request_ended(CG(unclean_shutdown));
 	return SUCCESS;
 }

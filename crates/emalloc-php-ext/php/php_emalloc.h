@@ -123,4 +123,8 @@ void emalloc_give_back(void);
 
 size_t emalloc_frames(emalloc_frame *frames, size_t most);
 
+/* cycles.c: to be called when the script has ended. */
+
+void emalloc_collect_cycles_at_end(void);
+
 #endif

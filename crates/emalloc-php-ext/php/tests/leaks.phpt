@@ -19,7 +19,8 @@ show($leak, ['emalloc.leaks=0']);
 show($leak . 'ini_set("memory_limit", "8M"); str_repeat("x", 50000000);',
     ['emalloc.leaks=1', 'display_errors=1', 'log_errors=0']);
 // No more than there is.
-show('<?php function f() { $a = [1]; $a[] = &$a; } f(); $o = new ArrayObject([new stdClass]); eval("class T {}"); echo "end\n";',
+show('<?php function f() { $a = [1]; $a[] = &$a; } f(); $o = new ArrayObject([new stdClass]); class C { public $c; } $c = new C; $c->c = fn() => [$c, $o];
+spl_autoload_register(fn($name) => $c); set_error_handler(fn() => $c); eval("class T {}"); echo "end\n";',
     ['emalloc.leaks=1']);
 ?>
 --EXPECTF--
