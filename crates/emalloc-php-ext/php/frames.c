@@ -1,9 +1,17 @@
 /* Owns the answer to where PHP is: the calls under way, the innermost first, without asking for memory. */
 #include "php_emalloc.h"
 
-static emalloc_text name(const zend_string *string)
+static emalloc_name name(zend_string *string)
 {
-	return string ? emalloc_lend(ZSTR_VAL(string), ZSTR_LEN(string)) : emalloc_lend("", 0);
+	return string
+		? (emalloc_name) { emalloc_lend(ZSTR_VAL(string), ZSTR_LEN(string)), ZSTR_HASH(string) }
+		: (emalloc_name) { emalloc_lend("", 0), 0 };
+}
+
+/* What is no function of a script, but said in place of one. */
+static emalloc_name other(const char *said)
+{
+	return (emalloc_name) { emalloc_lend(said, strlen(said)), (uintptr_t) said };
 }
 
 /* The line that a call of a script is at. */
@@ -24,8 +32,8 @@ size_t emalloc_frames(emalloc_frame *frames, size_t most)
 	size_t count = 0;
 	if (zend_is_compiling() && most > 0) {
 		emalloc_frame *frame = &frames[count++];
-		frame->function = emalloc_lend(ZEND_STRL("{compiler}"));
-		frame->class = emalloc_lend("", 0);
+		frame->function = other("{compiler}");
+		frame->class = name(NULL);
 		frame->file = name(zend_get_compiled_filename());
 		frame->line = zend_get_compiled_lineno();
 	}
@@ -41,13 +49,13 @@ size_t emalloc_frames(emalloc_frame *frames, size_t most)
 			frame->file = name(function->op_array.filename);
 			frame->line = line_of(call);
 		} else {
-			frame->file = emalloc_lend("", 0);
+			frame->file = name(NULL);
 			frame->line = 0;
 		}
 	}
 	if (count == 0 && most > 0) {
 		/* PHP begins or ends a request. */
-		frames[count++] = (emalloc_frame) { emalloc_lend(ZEND_STRL("{php}")), name(NULL), name(NULL), 0 };
+		frames[count++] = (emalloc_frame) { other("{php}"), name(NULL), name(NULL), 0 };
 	}
 	return count;
 }

@@ -34,28 +34,6 @@ static bool is_ours_on_top(void)
 	return installed.allocate != NULL && same(present(), installed);
 }
 
-/* The original's heap. These functions do not look at handlers. */
-
-static void *zend_allocate(zend_mm_heap *heap, size_t size)
-{
-	return zend_mm_alloc(heap, size);
-}
-
-static void zend_free(zend_mm_heap *heap, void *block)
-{
-	zend_mm_free(heap, block);
-}
-
-static void *zend_resize(zend_mm_heap *heap, void *block, size_t size)
-{
-	return zend_mm_realloc(heap, block, size);
-}
-
-static size_t zend_size(zend_mm_heap *heap, void *block)
-{
-	return zend_mm_block_size(heap, block);
-}
-
 /* Those who had handlers in before us. */
 
 static void *prior_allocate(zend_mm_heap *heap, size_t size)
@@ -190,12 +168,13 @@ static size_t original_usage(bool real, bool peak)
 static emalloc_host host(void)
 {
 	bool chain = prior.allocate != NULL;
+	/* PHP's functions on a heap do not look at handlers. */
 	return (emalloc_host) {
 		.heap = original,
-		.allocate = chain ? prior_allocate : zend_allocate,
-		.free = chain ? prior_free : zend_free,
-		.resize = chain ? prior_resize : zend_resize,
-		.size = chain ? prior_size : zend_size,
+		.allocate = chain ? prior_allocate : _zend_mm_alloc,
+		.free = chain ? prior_free : _zend_mm_free,
+		.resize = chain ? prior_resize : _zend_mm_realloc,
+		.size = chain ? prior_size : _zend_mm_block_size,
 		.refused = refused,
 		.fault = fault,
 		.frames = emalloc_frames,

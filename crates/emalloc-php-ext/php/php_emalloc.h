@@ -10,6 +10,9 @@
 #ifdef ZTS
 # error "emalloc is for PHP without threads (NTS); docs/php.md says what threads would need"
 #endif
+#if defined(__i386__)
+# error "emalloc is not for 32-bit x86: PHP's functions are called differently there"
+#endif
 #if ZEND_DEBUG
 # error "emalloc is for PHP that was not built with --enable-debug: there, handlers are others"
 #endif
@@ -26,9 +29,14 @@ typedef struct {
 } emalloc_text;
 
 typedef struct {
-	emalloc_text function;
-	emalloc_text class;
-	emalloc_text file;
+	emalloc_text text;
+	uint64_t hash;
+} emalloc_name;
+
+typedef struct {
+	emalloc_name function;
+	emalloc_name class;
+	emalloc_name file;
 	uint32_t line;
 } emalloc_frame;
 

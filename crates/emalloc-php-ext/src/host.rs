@@ -32,17 +32,36 @@ impl Text {
         }
     }
 
+    /// The bytes that are there.
+    ///
+    /// # Safety
+    /// They are, and nobody changes them while the answer is used.
+    pub unsafe fn bytes<'a>(self) -> &'a [u8] {
+        match self.length {
+            0 => &[],
+            // SAFETY: the caller's promise.
+            length => unsafe { slice::from_raw_parts(self.start, length) },
+        }
+    }
+
     /// What is there, as text; what is not UTF-8 is replaced.
     ///
     /// # Safety
-    /// The bytes are there, and nobody changes them while the answer is used.
+    /// As for [`bytes`](Self::bytes).
     pub unsafe fn read<'a>(self) -> Cow<'a, str> {
-        if self.length == 0 {
-            return Cow::Borrowed("");
-        }
         // SAFETY: the caller's promise.
-        String::from_utf8_lossy(unsafe { slice::from_raw_parts(self.start, self.length) })
+        String::from_utf8_lossy(unsafe { self.bytes() })
     }
+}
+
+/// One of PHP's strings, lent for the time of a call.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub struct Name {
+    /// Its bytes.
+    pub text: Text,
+    /// The hash that PHP keeps with it; 0 for no string.
+    pub hash: u64,
 }
 
 /// One level of PHP's calls.
@@ -50,21 +69,27 @@ impl Text {
 #[repr(C)]
 pub struct Frame {
     /// The function's name; empty outside of functions.
-    pub function: Text,
+    pub function: Name,
     /// The class it belongs to, if any.
-    pub class: Text,
+    pub class: Name,
     /// The script; empty for a function that is PHP's own.
-    pub file: Text,
+    pub file: Name,
     /// The line that is being run there.
     pub line: u32,
 }
 
 impl Frame {
-    pub(crate) const EMPTY: Self = Self {
-        function: Text::EMPTY,
-        class: Text::EMPTY,
-        file: Text::EMPTY,
-        line: 0,
+    pub(crate) const EMPTY: Self = {
+        let none = Name {
+            text: Text::EMPTY,
+            hash: 0,
+        };
+        Self {
+            function: none,
+            class: none,
+            file: none,
+            line: 0,
+        }
     };
 }
 

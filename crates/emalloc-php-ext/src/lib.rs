@@ -29,4 +29,4 @@ mod watch;
 
 pub use ffi::*;
 pub use handlers::Handlers;
-pub use host::{Frame, Host, Output, Text};
+pub use host::{Frame, Host, Name, Output, Text};

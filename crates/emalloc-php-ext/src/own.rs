@@ -13,6 +13,7 @@ use std::string::{String, ToString};
 
 use emalloc::heap::{AllocError, Fault, FaultKind, Handler, Heap, Limit, Site};
 use emalloc::interface::Settings;
+use emalloc::layout::PAGE;
 
 use crate::config::{Config, MAX_SEGMENT};
 use crate::host::{Host, Refusal, Text};
@@ -138,7 +139,9 @@ pub fn set_limit(bytes: usize) -> bool {
 pub fn refused(error: AllocError, size: usize, again: impl Fn() -> *mut u8) -> *mut u8 {
     let (refusal, limit) = match error {
         AllocError::Limit { limit, .. } => (Refusal::Limit, limit),
-        AllocError::Overflow { .. } => (Refusal::Overflow, 0),
+        // As there: only where counting the pages goes over the end is it called so.
+        AllocError::Overflow { .. } if size > usize::MAX - (PAGE - 1) => (Refusal::Overflow, 0),
+        AllocError::Overflow { .. } => (Refusal::Limit, php_limit()),
         _ => (Refusal::Storage, heap().real_usage()),
     };
     // SAFETY: it is the glue's function.

@@ -1,30 +1,68 @@
 //! Owns the names of places: PHP's call stacks, each kept once and known by a number.
 
 use core::fmt;
-use std::borrow::{Cow, ToOwned};
+use std::borrow::ToOwned;
 use std::boxed::Box;
 use std::string::String;
 use std::vec::Vec;
 
-use hashbrown::HashMap;
+use hashbrown::hash_table::Entry;
+use hashbrown::{HashMap, HashTable};
 
 use crate::host::Frame;
 
+/// Levels of calls that are noted; more are cut off at the outer end.
+pub const DEPTH: usize = 64;
+
 /// One level of a stack.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// With its class, as PHP writes it; `{main}` outside of functions.
     pub function: Box<str>,
     /// The script; empty for a function that is PHP's own.
     pub file: Box<str>,
     pub line: u32,
+    /// Function, class and file as they came, to know them again.
+    bytes: [Box<[u8]>; 3],
+}
+
+impl Place {
+    /// # Safety
+    /// The texts of the frame are there.
+    unsafe fn new(frame: &Frame) -> Self {
+        let names = [frame.function, frame.class, frame.file];
+        // SAFETY: the caller's promise.
+        let [function, class, file] = names.map(|name| unsafe { name.text.read() });
+        let function = match (&*function, &*class) {
+            ("", _) => "{main}".to_owned(),
+            (name, "") => name.to_owned(),
+            (name, class) => [class, "::", name].concat(),
+        };
+        Self {
+            function: function.into_boxed_str(),
+            file: file.into_owned().into_boxed_str(),
+            line: frame.line,
+            // SAFETY: the caller's promise.
+            bytes: names.map(|name| Box::from(unsafe { name.text.bytes() })),
+        }
+    }
+
+    /// # Safety
+    /// The texts of the frame are there.
+    unsafe fn is(&self, frame: &Frame) -> bool {
+        let names = [frame.function, frame.class, frame.file];
+        self.line == frame.line
+            // SAFETY: the caller's promise.
+            && names.iter().zip(&self.bytes).all(|(name, bytes)| unsafe { name.text.bytes() } == &**bytes)
+    }
 }
 
 /// All places and stacks met so far.
 #[derive(Default)]
 pub struct Stacks {
     places: Vec<Place>,
-    place_numbers: HashMap<Place, u32>,
+    /// Numbers of places, and the hashes they are found by.
+    place_numbers: HashTable<(u64, u32)>,
     stacks: Vec<Box<[u32]>>,
     stack_numbers: HashMap<Box<[u32]>, u32>,
 }
@@ -33,44 +71,47 @@ impl Stacks {
     /// The number of a stack, the innermost call first.
     ///
     /// # Safety
-    /// The texts of the frames are there.
+    /// The texts of the frames are there; there are at most [`DEPTH`].
     pub unsafe fn number(&mut self, frames: &[Frame]) -> u32 {
-        let numbers: Vec<u32> = frames
-            .iter()
+        let mut numbers = [0; DEPTH];
+        for (number, frame) in numbers.iter_mut().zip(frames) {
             // SAFETY: the caller's promise.
-            .map(|frame| unsafe { self.place_number(frame) })
-            .collect();
-        if let Some(&number) = self.stack_numbers.get(numbers.as_slice()) {
+            *number = unsafe { self.place_number(frame) };
+        }
+        let numbers = &numbers[..frames.len()];
+        if let Some(&number) = self.stack_numbers.get(numbers) {
             return number;
         }
         let number = self.stacks.len() as u32;
-        let stack = numbers.into_boxed_slice();
-        self.stacks.push(stack.clone());
-        self.stack_numbers.insert(stack, number);
+        self.stacks.push(Box::from(numbers));
+        self.stack_numbers.insert(Box::from(numbers), number);
         number
     }
 
     unsafe fn place_number(&mut self, frame: &Frame) -> u32 {
-        // SAFETY: the caller's promise, here and below.
-        let class = unsafe { frame.class.read() };
-        // SAFETY: as above.
-        let function = match unsafe { frame.function.read() } {
-            name if name.is_empty() => Cow::Borrowed("{main}"),
-            name if class.is_empty() => name,
-            name => Cow::Owned([&*class, "::", &*name].concat()),
-        };
-        let place = Place {
-            function: Box::from(function.into_owned()),
-            // SAFETY: as above.
-            file: Box::from(unsafe { frame.file.read() }.into_owned()),
-            line: frame.line,
-        };
-        let next = self.places.len() as u32;
-        let number = *self.place_numbers.entry(place.clone()).or_insert(next);
-        if number == next {
-            self.places.push(place);
+        // PHP has hashed the names already.
+        let mut hash = u64::from(frame.line);
+        for name in [frame.function, frame.class, frame.file] {
+            hash = (hash ^ name.hash).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            hash ^= hash >> 32;
         }
-        number
+        let places = &mut self.places;
+        let known = self.place_numbers.entry(
+            hash,
+            // SAFETY: the caller's promise.
+            |&(of, number)| of == hash && unsafe { places[number as usize].is(frame) },
+            |&(of, _)| of,
+        );
+        match known {
+            Entry::Occupied(known) => known.get().1,
+            Entry::Vacant(free) => {
+                let number = places.len() as u32;
+                free.insert((hash, number));
+                // SAFETY: the caller's promise.
+                places.push(unsafe { Place::new(frame) });
+                number
+            }
+        }
     }
 
     /// How many stacks there are; their numbers are less.

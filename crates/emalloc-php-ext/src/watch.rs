@@ -12,10 +12,7 @@ use crate::host::Frame;
 use crate::live::{Filter, Live, Sample};
 use crate::own::own;
 use crate::single::Single;
-use crate::stacks::Stacks;
-
-/// Levels of calls that are noted; more are cut off at the outer end.
-const DEPTH: usize = 64;
+use crate::stacks::{DEPTH, Stacks};
 
 /// Blocks and their bytes; of samples, as many as they stand for.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
