@@ -100,6 +100,7 @@ static PHP_MINIT_FUNCTION(emalloc)
 	if (why_off) {
 		settings.mode = emalloc_lend(ZEND_STRL("off"));
 	}
+	emalloc_ending_start(module_number);
 	mode = emalloc_memory_start(&settings);
 	emalloc_take_over();
 	if (mode == EMALLOC_HEAP) {
@@ -123,6 +124,8 @@ static PHP_RINIT_FUNCTION(emalloc)
 {
 	if (mode == EMALLOC_WATCH) {
 		emalloc_handlers_in();
+	} else if (mode == EMALLOC_HEAP && !emalloc_ext_reports_leaks()) {
+		emalloc_end_quickly();
 	}
 	emalloc_ext_request_begins();
 	return SUCCESS;

@@ -11,9 +11,9 @@ namespace Emalloc;
 
 /**
  * Figures: the mode; the heap (usage, peak, real_usage, real_peak, and in heap mode its segments, free pages and size
- * classes); requests that ended and what the last one left; the sampling and what it counted in this request.
+ * classes); requests that ended and, with emalloc.leaks, what the last one left; the sampling and what it counted in this request.
  *
- * @return array{mode: string, heap: array<string, mixed>, requests: array{ended: int, left_bytes: int},
+ * @return array{mode: string, heap: array<string, mixed>, requests: array{ended: int, left_bytes?: int},
  *     sampling: array<string, int>}
  */
 function stats(): array {}

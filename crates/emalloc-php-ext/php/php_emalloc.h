@@ -131,8 +131,12 @@ void emalloc_give_back(void);
 
 size_t emalloc_frames(emalloc_frame *frames, size_t most);
 
-/* cycles.c: to be called when the script has ended. */
+/* ending.c: what becomes of a request's values. */
 
+void emalloc_ending_start(int module_number);
+/* To be called when a request has begun: its end is to be a quick one. */
+void emalloc_end_quickly(void);
+/* To be called when the script has ended: cycles are no leaks. */
 void emalloc_collect_cycles_at_end(void);
 
 #endif

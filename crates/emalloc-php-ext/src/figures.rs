@@ -41,7 +41,10 @@ pub fn stats(output: &Output) {
     let (blocks, bytes) = watch().counted();
     output.array("requests", |output| {
         output.number("ended", own.requests.get());
-        output.number("left_bytes", own.left.get());
+        // Otherwise PHP leaves all of it, and lets the heap drop it.
+        if own.config.leaks {
+            output.number("left_bytes", own.left.get());
+        }
     });
     let sampling =
         watch().read(|book| (book.every, book.serial, book.live.len(), book.stacks.len()));

@@ -13,11 +13,11 @@ if (isset($_GET["boom"])) {
     str_repeat("x", 50000000);
 }
 $stats = Emalloc\stats();
-echo $stats["requests"]["ended"], " ", $stats["requests"]["left_bytes"], " ", memory_get_peak_usage(true), " ", ini_get("memory_limit"),
+echo $stats["requests"]["ended"], " ", $stats["requests"]["left_bytes"] ?? "", " ", memory_get_peak_usage(true), " ", ini_get("memory_limit"),
     " ", memory_get_usage() < 1500000 ? "small" : memory_get_usage(), "\n";');
-foreach (['heap', 'watch'] as $mode) {
+foreach (['heap', 'watch', "heap\nemalloc.leaks=1"] as $mode) {
     $settings = [];
-    foreach ([...settings_of_the_test(), "emalloc.mode=$mode", 'memory_limit=32M', 'display_errors=1', 'html_errors=0'] as $setting) {
+    foreach ([...settings_of_the_test(), ...explode("\n", "emalloc.mode=$mode"), 'memory_limit=32M', 'display_errors=1', 'html_errors=0'] as $setting) {
         array_push($settings, '-d', $setting);
     }
     $free = stream_socket_server('tcp://127.0.0.1:0');
@@ -37,11 +37,16 @@ foreach (['heap', 'watch'] as $mode) {
 unlink($script);
 ?>
 --EXPECTF--
-0 0 2097152 32M small
-1 0 2097152 32M small
+0  2097152 32M small
+1  2097152 32M small
 Fatal error: Allowed memory size of 16777216 bytes exhausted (tried to allocate %d bytes) in %s on line 6
-3 %d 2097152 32M small
-4 0 2097152 32M small
+3  2097152 32M small
+4  2097152 32M small
+0  2097152 32M small
+1  2097152 32M small
+Fatal error: Allowed memory size of 16777216 bytes exhausted (tried to allocate %d bytes) in %s on line 6
+3  2097152 32M small
+4  2097152 32M small
 0 0 2097152 32M small
 1 0 2097152 32M small
 Fatal error: Allowed memory size of 16777216 bytes exhausted (tried to allocate %d bytes) in %s on line 6
