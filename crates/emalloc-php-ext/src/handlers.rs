@@ -5,6 +5,7 @@ use core::ptr::{self, NonNull};
 
 use emalloc::heap::{AllocError, FaultKind};
 
+use crate::debug::Debugged;
 use crate::live::Sample;
 use crate::own::{self, heap, own};
 use crate::watch::watch;
@@ -22,7 +23,7 @@ pub struct Handlers {
 }
 
 /// Where blocks come from.
-trait Source {
+pub trait Source {
     unsafe fn allocate(size: usize) -> *mut u8;
     unsafe fn free(block: *mut u8);
     /// `block` is not null.
@@ -102,7 +103,7 @@ fn refuse_resize(error: AllocError, block: *mut u8, size: usize) -> *mut u8 {
 /// A block of the original's stays there.
 #[cold]
 #[inline(never)]
-fn resize_foreign(block: *mut u8, size: usize) -> *mut u8 {
+pub fn resize_foreign(block: *mut u8, size: usize) -> *mut u8 {
     // SAFETY: it is not ours, so it is theirs.
     unsafe { Original::resize(block, size) }
 }
@@ -263,6 +264,9 @@ impl Handlers {
 
     /// The handlers for our heap or the original's, watched or not. The original's are only ever watched.
     pub(crate) fn choose(ours: bool, watched: bool, careful: bool) -> Self {
+        if ours && own().config.debug {
+            return const { Self::watched::<Debugged>() };
+        }
         match (ours, watched, careful) {
             (true, false, false) => const { Self::plain::<Ours<false>>() },
             (true, false, true) => const { Self::plain::<Ours<true>>() },

@@ -2,7 +2,7 @@
 //! the glue that knows PHP's headers. Nothing here names a symbol of PHP: what is needed of it comes in a [`Host`].
 //!
 //! - `own`: the heap that requests live on in *heap* mode, and the original's heap beside it
-//! - `handlers`: what PHP calls for each block, in *heap* and *watch* mode
+//! - `handlers`: what PHP calls for each block, in *heap* and *watch* mode; `debug`: the same in debug mode
 //! - `watch`, with `live` and `stacks`: which blocks were sampled, and from where
 //! - `leaks`, `summary`, `pprof`, `collapsed`: what is said of it
 //! - `ffi`: the functions that the glue calls
@@ -11,6 +11,7 @@
 
 mod collapsed;
 mod config;
+mod debug;
 mod ffi;
 mod figures;
 mod handlers;

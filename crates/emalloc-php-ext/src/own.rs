@@ -11,7 +11,9 @@ use core::ptr::{self, NonNull};
 use std::format;
 use std::string::{String, ToString};
 
-use emalloc::heap::{AllocError, Fault, FaultKind, Handler, Heap, Limit, Site};
+use emalloc::heap::{
+    AllocError, Builder, Debug, Fault, FaultKind, Handler, Heap, LeakFormat, Limit, OnError, Site,
+};
 use emalloc::interface::Settings;
 use emalloc::layout::PAGE;
 
@@ -96,26 +98,29 @@ pub fn stop() {
 }
 
 fn build(config: &Config) -> Result<Heap, String> {
-    // The reserve is for handlers that recover; PHP's error may use all it needs.
-    let builder = Heap::builder()
-        .segment_size(config.segment_size)
-        .checked(config.debug)
-        .reserve(0)
-        .handler(Report);
     let built = if config.storage == storage::DEFAULT {
-        storage::build_default(builder)
+        storage::build_default(settle(Heap::builder(), config))
     } else {
         let mut settings = Settings::default();
         settings.storage.clone_from(&config.storage);
-        let named = settings.builder().map_err(|error| error.to_string())?;
-        named
-            .segment_size(config.segment_size)
-            .checked(config.debug)
-            .reserve(0)
-            .handler(Report)
-            .build()
+        let builder = settings.builder().map_err(|error| error.to_string())?;
+        settle(builder, config).build()
     };
     built.map_err(|error| error.to_string())
+}
+
+fn settle<S, H>(builder: Builder<S, H>, config: &Config) -> Builder<S, Report> {
+    // The reserve is for handlers that recover; PHP's error may use all it needs.
+    let builder = builder
+        .segment_size(config.segment_size)
+        .reserve(0)
+        .handler(Report);
+    if !config.debug {
+        return builder;
+    }
+    // What is left over, we report by line and function (`leaks`).
+    let debug = Debug::new().on_error(OnError::Abort);
+    builder.debug(debug.leaks(LeakFormat::Silent))
 }
 
 fn php_limit() -> usize {
