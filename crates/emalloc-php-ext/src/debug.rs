@@ -15,7 +15,9 @@ use crate::own::{self, heap, own};
 use crate::single::Single;
 
 /// The names of scripts, kept to the end of the process: the heap notes where they lie.
-static FILES: Single<Option<HashMap<Box<[u8]>, &'static CStr>>> = Single::new(None);
+type Files = HashMap<Box<[u8]>, &'static CStr>;
+
+static FILES: Single<Option<Files>> = Single::new(None);
 
 /// Calls that are looked through for one of a script.
 const NEAR: usize = 8;
