@@ -112,8 +112,9 @@ static PHP_MINIT_FUNCTION(emalloc)
 static PHP_MSHUTDOWN_FUNCTION(emalloc)
 {
 	emalloc_give_back();
-	/* Where another extension's handlers are still on top and lead to ours, the heap stays. */
-	if (emalloc_handlers_out()) {
+	/* What was asked for outside of requests is freed after this. Then, and where another extension's handlers are on top
+	 * and lead to ours, ours stay, and the heap: the extension is not unmapped (see config.m4). */
+	if (emalloc_ext_finish() && emalloc_handlers_out()) {
 		emalloc_ext_stop();
 	}
 	UNREGISTER_INI_ENTRIES();

@@ -84,6 +84,7 @@ typedef struct {
 
 emalloc_mode emalloc_ext_start(const emalloc_settings *settings, const emalloc_host *host);
 void emalloc_ext_set_host(const emalloc_host *host);
+bool emalloc_ext_finish(void);
 void emalloc_ext_stop(void);
 emalloc_handlers emalloc_ext_handlers(bool ours, bool careful);
 bool emalloc_ext_reports_leaks(void);

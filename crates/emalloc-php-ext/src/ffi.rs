@@ -51,14 +51,21 @@ pub unsafe extern "C" fn emalloc_ext_set_host(host: &Host) {
     own().set_host(*host);
 }
 
-/// Ends. Blocks that the last request has left are reported, if that is wanted.
+/// PHP ends. Blocks that the last request has left are reported, if that is wanted, and dropped. Says whether our heap is
+/// empty: if not, somebody may still free what is in it, and the handlers had better stay.
+#[unsafe(no_mangle)]
+pub extern "C" fn emalloc_ext_finish() -> bool {
+    own::finish();
+    watch().begin(0);
+    own().heap.as_ref().is_none_or(|heap| heap.usage() == 0)
+}
+
+/// Gives everything back.
 ///
 /// # Safety
 /// The handlers are out.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_ext_stop() {
-    own::end_request();
-    watch().begin(0);
     own::stop();
 }
 

@@ -177,8 +177,11 @@ pub fn ours<const CAREFUL: bool>(block: *mut u8) -> Option<NonNull<u8>> {
 #[inline(never)]
 pub fn free_foreign(block: *mut u8) {
     let host = own().host();
-    // SAFETY: it is not ours, so it is theirs.
-    unsafe { (host.free)(host.heap, block) };
+    // So PHP ends a heap that has handlers: its own, which is no block.
+    if host.heap.addr() != block.addr() {
+        // SAFETY: it is not ours, so it is theirs.
+        unsafe { (host.free)(host.heap, block) };
+    }
 }
 
 /// Hears what the heap says of blocks that are not its own, or wrong.
@@ -217,14 +220,27 @@ pub fn next_request() {
         return;
     }
     end_request();
-    // SAFETY: as in `own`; no block is in use any more, for PHP has freed its last one.
+    reset();
+    set_limit(php_limit());
+}
+
+/// Drops all blocks of the request that ended. PHP has freed its last one.
+fn reset() {
+    // SAFETY: as in `own`; no block is in use any more.
     let heap = unsafe { (*OWN.get()).as_mut().and_then(|own| own.heap.as_mut()) };
     match heap {
         Some(heap) => heap.reset(),
         // SAFETY: it is the glue's function, and as above.
         None => unsafe { (own().host().reset_original)() },
     }
-    set_limit(php_limit());
+}
+
+/// Ends the last request, if there was one.
+pub fn finish() {
+    if own().ending.get() {
+        end_request();
+        reset();
+    }
 }
 
 /// Counts the request that ended, and says what it left, if that is wanted.
