@@ -1,6 +1,7 @@
 //! What `cached` keeps: freed memory as a table of pieces, the last freed at its end. Owns how a piece is
 //! found, cut and joined, and which ones go first. Used by `cached` only.
 
+use core::mem;
 use core::ptr::{self, NonNull};
 
 use crate::layout::round_up;
@@ -72,7 +73,11 @@ pub(super) struct Ways {
 #[derive(Debug)]
 pub(super) struct Kept {
     pieces: [Piece; MOST],
+    /// How many there are; fewer than [`MOST`] if there is a piece beside the table.
     count: usize,
+    /// The piece put last, while nobody has asked for another one: as often as not it is asked for next.
+    last: Piece,
+    /// All that is kept.
     bytes: usize,
 }
 
@@ -84,6 +89,7 @@ impl Kept {
         Self {
             pieces: [Piece::NONE; MOST],
             count: 0,
+            last: Piece::NONE,
             bytes: 0,
         }
     }
@@ -96,12 +102,35 @@ impl Kept {
         self.pieces.get(..self.count).unwrap_or_default()
     }
 
-    /// Adds a piece, joined with its neighbours if it may be. Says whether there was a place for it.
-    pub(super) fn put(&mut self, mut piece: Piece, ways: Ways) -> bool {
+    /// Adds a piece, unless it is too small to be worth it. The table may be too full then.
+    pub(super) fn put(&mut self, piece: Piece, ways: Ways) -> bool {
+        self.enter_last(ways);
         if piece.size < LEAST {
             return false;
         }
         let _ = piece.start.expose_provenance();
+        self.last = piece;
+        self.bytes += piece.size;
+        true
+    }
+
+    /// Whether there is no place in the table for the last piece: the coldest one has to go then.
+    pub(super) fn is_too_full(&self) -> bool {
+        self.count == MOST && self.last.size > 0
+    }
+
+    /// Takes the last piece, if there is one.
+    fn take_last(&mut self) -> Option<Piece> {
+        let piece = mem::replace(&mut self.last, Piece::NONE);
+        self.bytes -= piece.size;
+        (piece.size > 0).then_some(piece)
+    }
+
+    /// Enters the last piece into the table, joined with its neighbours if it may be.
+    fn enter_last(&mut self, ways: Ways) {
+        let Some(mut piece) = self.take_last() else {
+            return;
+        };
         if ways.divisible {
             let (start, end) = (piece.start.addr(), piece.end());
             let borders = |other: &Piece| other.end() == start || other.start.addr() == end;
@@ -120,18 +149,27 @@ impl Kept {
                 piece.warm_end = behind;
             }
         }
-        let Some(place) = self.pieces.get_mut(self.count) else {
-            // Whatever was joined has made room.
-            return false;
-        };
-        *place = piece;
-        self.count += 1;
-        self.bytes += piece.size;
-        true
+        // There is a place: nobody leaves the table too full.
+        if let Some(place) = self.pieces.get_mut(self.count) {
+            *place = piece;
+            self.count += 1;
+            self.bytes += piece.size;
+        }
     }
 
     /// Takes what fits out of the table: of the very size, or to be cut down to it (then the answer is larger).
     pub(super) fn take(&mut self, wanted: Wanted, ways: Ways) -> Option<Piece> {
+        // Segments are as large as they are aligned.
+        let is_segment = wanted.size == wanted.align;
+        let suits = if ways.divisible {
+            !is_segment && self.last.start.addr().is_multiple_of(wanted.align)
+        } else {
+            self.last.align == wanted.align
+        };
+        if suits && self.last.size == wanted.size {
+            return self.take_last();
+        }
+        self.enter_last(ways);
         if !ways.divisible {
             let near = |piece: &Piece| ways.cut && piece.size - wanted.size <= wanted.size / 4;
             let fits = |piece: &Piece| piece.align == wanted.align && piece.size >= wanted.size;
@@ -140,16 +178,8 @@ impl Kept {
                 .or_else(|| self.position(|piece| fits(piece) && near(piece)))
                 .map(|place| self.remove(place));
         }
-        // Segments, which are as large as they are aligned, come out of the lowest piece that is large enough once its
-        // beginning is aligned: so large pieces stay whole elsewhere. All else comes out of the smallest.
-        let is_segment = wanted.size == wanted.align;
-        let last = self.count.checked_sub(1)?;
-        let is_it = |piece: &Piece| {
-            piece.size == wanted.size && piece.start.addr().is_multiple_of(wanted.align)
-        };
-        if !is_segment && self.pieces().last().is_some_and(is_it) {
-            return Some(self.remove(last));
-        }
+        // Segments come out of the lowest piece that is large enough once its beginning is aligned: so large pieces stay
+        // whole elsewhere. All else comes out of the smallest.
         let mut best: Option<(usize, usize)> = None;
         for (place, piece) in self.pieces().iter().enumerate() {
             let fits = offset_in(*piece, wanted).is_some_and(|offset| {
@@ -178,6 +208,7 @@ impl Kept {
     /// Takes the largest piece with an aligned beginning that is smaller than what is wanted, but no less than a
     /// quarter of it: to be made larger.
     pub(super) fn take_smaller(&mut self, wanted: Wanted, ways: Ways) -> Option<Piece> {
+        self.enter_last(ways);
         let mut best: Option<(usize, usize)> = None;
         for (place, piece) in self.pieces().iter().enumerate() {
             // A grant goes back with the alignment it was made with, unless nobody keeps book of that.
@@ -198,7 +229,8 @@ impl Kept {
     }
 
     /// Takes `size` bytes that begin at `address`, if they are kept.
-    pub(super) fn take_at(&mut self, address: usize, size: usize) -> bool {
+    pub(super) fn take_at(&mut self, address: usize, size: usize, ways: Ways) -> bool {
+        self.enter_last(ways);
         let Some(place) =
             self.position(|piece| piece.start.addr() == address && piece.size >= size)
         else {
@@ -210,9 +242,16 @@ impl Kept {
     }
 
     /// Takes at least `bytes` out, or all that there is, coldest first. Answers one piece of it, or
-    /// `None` if `bytes` is 0 or nothing is left.
+    /// `None` if `bytes` is 0 or nothing is left. From a table that is too full it is a whole one in any case.
     pub(super) fn take_cold(&mut self, bytes: usize, ways: Ways) -> Option<Piece> {
-        let coldest = *self.pieces().first().filter(|_| bytes > 0)?;
+        if self.is_too_full() {
+            return Some(self.remove(0));
+        }
+        if bytes == 0 {
+            return None;
+        }
+        self.enter_last(ways);
+        let coldest = *self.pieces().first()?;
         self.remove(0);
         // Its end goes: what remains begins where it did, and can be made larger again.
         let end = coldest.end().saturating_sub(bytes) & !(ways.edge - 1);

@@ -65,7 +65,7 @@ impl<S: Storage> Cached<S> {
                 .bound
                 .room(granted.saturating_add(asked))
                 .min(self.limit);
-            if store.kept.bytes() <= room {
+            if store.kept.bytes() <= room && !store.kept.is_too_full() {
                 return self.bytes.store(store.kept.bytes(), Ordering::Relaxed);
             }
             let mut out = [None; GOING];
@@ -273,7 +273,7 @@ impl<S: Storage> Cached<S> {
     pub(super) fn absorb(&self, start: NonNull<u8>, old: usize, new: usize) -> bool {
         let end = start.addr().get() + old;
         self.with_store(FEW, |store, ways| {
-            let taken = ways.divisible && store.kept.take_at(end, new - old);
+            let taken = ways.divisible && store.kept.take_at(end, new - old, ways);
             if taken {
                 self.granted.fetch_add(new - old, Ordering::Relaxed);
             }
