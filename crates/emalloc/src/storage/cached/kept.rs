@@ -162,7 +162,7 @@ impl Kept {
         // Segments are as large as they are aligned.
         let is_segment = wanted.size == wanted.align;
         let suits = if ways.divisible {
-            !is_segment && self.last.start.addr().is_multiple_of(wanted.align)
+            (!is_segment || self.count == 0) && self.last.start.addr().is_multiple_of(wanted.align)
         } else {
             self.last.align == wanted.align
         };
