@@ -144,7 +144,8 @@ fn every_wrapper_hands_it_on() {
     );
 }
 
-#[cfg(target_os = "linux")]
+// Where programs are emulated, large pages are not.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 #[test]
 fn mappings_get_them_if_the_system_has_any() {
     use emalloc::storage::MMAP_ANON;
