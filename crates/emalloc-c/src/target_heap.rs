@@ -80,7 +80,8 @@ fn or_null(answer: Answer) -> *mut u8 {
 impl Target for OfHeap {
     #[inline(always)]
     fn alloc(self, size: usize, at: Site<'_>) -> *mut u8 {
-        self.heap().allocate_or(size, || self.alloc_slow(size, at))
+        self.heap()
+            .allocate_or(size, at, || self.alloc_slow(size, at))
     }
 
     #[inline(always)]

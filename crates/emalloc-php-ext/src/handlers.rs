@@ -3,7 +3,7 @@
 
 use core::ptr::{self, NonNull};
 
-use emalloc::heap::{AllocError, FaultKind};
+use emalloc::heap::{AllocError, FaultKind, Site};
 
 use crate::debug::Debugged;
 use crate::live::Sample;
@@ -38,7 +38,7 @@ struct Ours<const CAREFUL: bool>;
 impl<const CAREFUL: bool> Source for Ours<CAREFUL> {
     #[inline(always)]
     unsafe fn allocate(size: usize) -> *mut u8 {
-        heap().allocate_or(size, || allocate_slow(size))
+        heap().allocate_or(size, Site::here(), || allocate_slow(size))
     }
 
     #[inline(always)]

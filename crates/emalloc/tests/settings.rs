@@ -6,7 +6,9 @@ use std::error::Error;
 use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use emalloc::heap::{AllocError, Handler, Heap, HeapError, Limit, Recovery, Site, SoftLimitEvent};
+use emalloc::heap::{
+    AllocError, Handler, Heap, HeapError, Limit, Recovery, Sampling, Site, SoftLimitEvent,
+};
 use emalloc::interface::{Settings, SettingsError};
 use emalloc::storage::{Counting, MALLOC, Malloc, registry};
 
@@ -64,7 +66,23 @@ fn nothing_set_is_what_the_original_has_then() {
         (settings.limit, settings.soft_limit),
         (Limit::Unlimited, Limit::Unlimited)
     );
-    assert_eq!(settings.reserve, None);
+    assert_eq!((settings.reserve, settings.sample), (None, 0));
+}
+
+#[test]
+fn emalloc_sample() {
+    assert_eq!(
+        refused("EMALLOC_SAMPLE", "often"),
+        "EMALLOC_SAMPLE is 'often', but must be a size in bytes, such as 262144 or 256K"
+    );
+    for (value, sampling) in [
+        ("512K", Some(Sampling::every(512 << 10))),
+        ("1000", Some(Sampling::every(1000))),
+        ("0", None),
+    ] {
+        let heap = taken("EMALLOC_SAMPLE", value).start().unwrap();
+        assert_eq!(heap.sampling(), sampling);
+    }
 }
 
 #[test]

@@ -21,12 +21,17 @@ impl State {
     /// Null if it is refused; `refusal` says why.
     #[inline(always)]
     pub fn allocate(&self, size: usize, at: Site<'_>) -> *mut u8 {
-        self.allocate_or(size, || self.allocate_slow(size, MIN_ALIGN, at))
+        self.allocate_or(size, at, || self.allocate_slow(size, MIN_ALIGN, at))
     }
 
     /// A block of at least `size` bytes if one is at hand, else what `slow` answers.
     #[inline(always)]
-    pub fn allocate_or(&self, size: usize, slow: impl FnOnce() -> *mut u8) -> *mut u8 {
+    pub fn allocate_or(
+        &self,
+        size: usize,
+        at: Site<'_>,
+        slow: impl FnOnce() -> *mut u8,
+    ) -> *mut u8 {
         if size > SMALL_MAX {
             return slow();
         }
@@ -38,7 +43,9 @@ impl State {
         if block.is_null() {
             return slow();
         }
-        self.add_usage(slot.size.into());
+        if self.usage.add_or_turn(slot.size.into()) {
+            return self.turn(block, at);
+        }
         block
     }
 
@@ -51,7 +58,7 @@ impl State {
         let slow = || self.allocate_slow(size, align, at);
         // A size that is a multiple of the alignment gets a block that is (see `size_class`).
         match round_up(size.max(1), align) {
-            Some(rounded) if align <= PAGE => self.allocate_or(rounded, slow),
+            Some(rounded) if align <= PAGE => self.allocate_or(rounded, at, slow),
             _ => slow(),
         }
     }
@@ -60,10 +67,12 @@ impl State {
     #[cold]
     #[inline(never)]
     fn allocate_slow(&self, size: usize, align: usize, at: Site<'_>) -> *mut u8 {
-        if self.modes.concern_requests() {
-            return self.allocate_in_mode(size, align, false, at);
-        }
-        self.allocate_unseen(size, align)
+        let block = if self.modes.concern_requests() {
+            self.allocate_in_mode(size, align, false, at)
+        } else {
+            self.allocate_unseen(size, align)
+        };
+        self.sampled(block, at)
     }
 
     /// A block of at least `size` bytes, aligned to `align`, that no mode is told of. Null after `refuse`. Not during
@@ -98,10 +107,10 @@ impl State {
     /// As [`allocate_aligned`](Self::allocate_aligned), with the first `size` bytes zero.
     pub fn allocate_zeroed(&self, size: usize, align: usize, at: Site<'_>) -> *mut u8 {
         if self.modes.concern_requests() {
-            return self.allocate_in_mode(size, align, true, at);
+            return self.sampled(self.allocate_in_mode(size, align, true, at), at);
         }
         if size > SMALL_MAX {
-            return self.allocate_zeroed_unseen(size, align);
+            return self.sampled(self.allocate_zeroed_unseen(size, align), at);
         }
         zero(self.allocate_aligned(size, align, at), size)
     }
@@ -182,8 +191,10 @@ impl Heap {
     /// A block of at least `size` bytes if the heap has one at hand: a few instructions without a call, for bindings
     /// that go on out of line otherwise. `None` says nothing of whether [`try_allocate`](Self::try_allocate) succeeds.
     #[inline(always)]
+    #[track_caller]
     pub fn take(&self, size: usize) -> Option<NonNull<u8>> {
-        NonNull::new(self.state().allocate_or(size, ptr::null_mut))
+        let state = self.state();
+        NonNull::new(state.allocate_or(size, Site::here(), ptr::null_mut))
     }
 
     /// Allocates for `layout`: any size, any alignment.

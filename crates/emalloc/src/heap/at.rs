@@ -22,11 +22,16 @@ impl Heap {
         NonNull::new(state.allocate(size, at)).ok_or_else(|| state.take_refusal())
     }
 
-    /// A block of at least `size` bytes if a free one of its class is at hand, else what `slow` answers: for bindings, which
-    /// send all other cases to a function of their own. Null is `slow`'s only.
+    /// A block of at least `size` bytes, called at `at`, if a free one of its class is at hand, else what `slow`
+    /// answers: for bindings, which send all other cases to a function of their own. Null is `slow`'s only.
     #[inline(always)]
-    pub fn allocate_or(&self, size: usize, slow: impl FnOnce() -> *mut u8) -> *mut u8 {
-        self.state().allocate_or(size, slow)
+    pub fn allocate_or(
+        &self,
+        size: usize,
+        at: Site<'_>,
+        slow: impl FnOnce() -> *mut u8,
+    ) -> *mut u8 {
+        self.state().allocate_or(size, at, slow)
     }
 
     /// As [`try_allocate_layout`](Self::try_allocate_layout), called at `at`.

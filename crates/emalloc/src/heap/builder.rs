@@ -16,8 +16,10 @@ use super::modes::{Modes, mode};
 use super::nursery::Nursery;
 use super::observers::Observers;
 use super::runs::FreeRuns;
+use super::sample::Sampling;
 use super::segment::{Geometry, Kind, Segment};
 use super::state::{Bin, Fresh, List, Lists, SoftLimit, State};
+use super::usage::Usage;
 use super::{Heap, Limit, Retain};
 use crate::layout::{DEFAULT_SEGMENT, GRAIN, MAX_SEGMENT, MIN_SEGMENT, PAGE};
 use crate::size_class::size_of_class;
@@ -57,6 +59,7 @@ struct Options {
     compact: usize,
     checked: bool,
     debug: Option<Debug>,
+    sampling: Option<Sampling>,
 }
 
 /// Stands for the registry's default storage, which is set up when the heap is made: `malloc`, on Windows `win32`.
@@ -86,6 +89,7 @@ impl Heap {
             compact: 0,
             checked: false,
             debug: None,
+            sampling: None,
         };
         Builder {
             storage: PlatformStorage,
@@ -149,6 +153,12 @@ impl<S, H> Builder<S, H> {
     /// told, means never. (`ZEND_MM_COMPACT`) Meant for a storage that is the heap's own.
     pub fn compact(mut self, bytes: usize) -> Self {
         self.options.compact = bytes;
+        self
+    }
+
+    /// Takes samples from the beginning: see [`Heap::start_sampling`].
+    pub fn sampling(mut self, sampling: Sampling) -> Self {
+        self.options.sampling = Some(sampling);
         self
     }
 
@@ -280,8 +290,7 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
                 list: List::new(),
                 size: size_of_class(class),
             }),
-            peak: Cell::new(0),
-            below_peak: Cell::new(0),
+            usage: Usage::new(),
             gate: Gate::new(size),
             geometry,
             fresh: array::from_fn(|_| Fresh {
@@ -316,6 +325,7 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
             storage: storage_at,
             handler: handler_at,
             modes: Modes::none(hidden_at),
+            samples: Cell::new(None),
             observers: Observers::none(),
             debugging,
             destroy: destroy::<S, H>,
@@ -333,6 +343,9 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
         state.link(segment);
         state.enter_pages(segment);
         state.close_reserve();
+        if let Some(sampling) = options.sampling {
+            state.start_sampling(sampling).map_err(HeapError::Storage)?;
+        }
         Ok(heap)
     }
 }
@@ -349,6 +362,10 @@ unsafe fn destroy<S: Storage, H: Handler>(state: NonNull<State>) {
     // SAFETY: it lies there, as an `H`, and is read once.
     let _handler = unsafe { state.handler.cast::<H>().read() };
     let first = state.first;
+    if let Some((table, size)) = state.take_samples() {
+        // SAFETY: the storage granted this with that size and alignment, and nothing is used any more.
+        unsafe { storage.free(table, size, state.samples_align()) };
+    }
     let free = |segment: Segment| {
         let header = segment.header();
         let (base, size, align) = (header.base.get(), header.size.get(), header.align.get());
@@ -360,7 +377,7 @@ unsafe fn destroy<S: Storage, H: Handler>(state: NonNull<State>) {
         .filter(|&segment| segment != first)
         .for_each(free);
     // What is needed counts the reserve too; the peak does not.
-    let used = state.peak.get() > 0;
+    let used = state.usage.peak() > 0;
     // The state itself goes with the first segment.
     free(first);
     if used {

@@ -194,8 +194,8 @@ impl State {
             Err(wrong) => return broken(Invariant::FreeRuns, wrong),
         }
         equal(Invariant::Usage, 0, sums.held, self.held.get())?;
-        equal(Invariant::Usage, 0, sums.usage, self.usage())?;
-        if self.peak.get() < self.usage() || self.held_peak.get() < self.held.get() {
+        equal(Invariant::Usage, 0, sums.usage, self.usage.now())?;
+        if self.usage.peak() < self.usage.now() || self.held_peak.get() < self.held.get() {
             return broken(Invariant::Usage, 0);
         }
         let at = self.reserve_at.get();

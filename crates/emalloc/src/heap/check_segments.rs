@@ -4,7 +4,7 @@
 
 use super::check::{Corruption, Invariant, broken, equal};
 use super::collect::Run;
-use super::segment::{Kind, Segment, class_in, page};
+use super::segment::{Kind, Segment, class_in, page, unmarked};
 use super::state::State;
 use crate::layout::{GRAIN, PAGE, PAGE_GRAINS};
 use crate::size_class::CLASSES;
@@ -216,8 +216,9 @@ impl State {
         };
         for number in 0..grains {
             let expected = if number < PAGE_GRAINS { byte } else { rest };
-            if segment.grain(first + number) != expected {
-                return broken(Invariant::PageMap, at + number * GRAIN);
+            let (found, at) = (segment.grain(first + number), at + number * GRAIN);
+            if unmarked(found) != expected || (found != expected && !self.has_sample(at)) {
+                return broken(Invariant::PageMap, at);
             }
         }
         if in_nursery {

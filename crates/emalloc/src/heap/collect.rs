@@ -6,7 +6,7 @@ use core::ptr;
 
 use super::Heap;
 use super::observers::Event;
-use super::segment::{Kind, Page, Segment, class_in, page};
+use super::segment::{Kind, Page, Segment, class_in, page, unmarked};
 use super::site::Site;
 use super::state::{FreeBlock, State};
 use crate::layout::{GRAIN, GRAIN_SHIFT, PAGE, PAGE_GRAINS};
@@ -39,7 +39,7 @@ impl Run {
             segment: first.segment,
             grain: first.index * PAGE_GRAINS,
             grains: pages * PAGE_GRAINS,
-            byte: first.map(),
+            byte: unmarked(first.map()),
         }
     }
 
@@ -88,7 +88,7 @@ impl State {
             if grain >= self.geometry.pages * PAGE_GRAINS {
                 return None;
             }
-            let byte = segment.grain(grain);
+            let byte = unmarked(segment.grain(grain));
             let first = Page {
                 segment,
                 index: grain / PAGE_GRAINS,

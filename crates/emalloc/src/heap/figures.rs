@@ -83,13 +83,13 @@ impl Heap {
     /// Bytes in blocks, as rounded when handed out. (`memory_get_usage(false)`)
     #[inline]
     pub fn usage(&self) -> usize {
-        self.state().usage()
+        self.state().usage.now()
     }
 
     /// The most bytes in blocks since the last reset of the heap or of its peaks. (`memory_get_peak_usage(false)`)
     #[inline]
     pub fn peak(&self) -> usize {
-        self.state().peak.get()
+        self.state().usage.peak()
     }
 
     /// Bytes held from the storage: what the limit bounds. (`memory_get_usage(true)`)
@@ -107,7 +107,7 @@ impl Heap {
     /// Makes both peaks begin anew at what is used now. (`memory_reset_peak_usage`)
     pub fn reset_peaks(&self) {
         let state = self.state();
-        state.reset_peak();
+        state.usage.set_peak(0);
         state.held_peak.set(state.held.get());
     }
 
@@ -138,12 +138,12 @@ impl Heap {
             Kind::Pages => segment.header().free_pages.get() as usize,
             Kind::Huge => 0,
         };
-        let (usage, held) = (state.usage(), state.held.get());
+        let (usage, held) = (state.usage.now(), state.held.get());
         Figures {
             version: 1,
             size: size_of::<Figures>() as u32,
             usage,
-            peak: state.peak.get(),
+            peak: state.usage.peak(),
             real_usage: held,
             real_peak: state.held_peak.get(),
             segment_size: state.geometry.segment_size,

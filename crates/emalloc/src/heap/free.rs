@@ -59,7 +59,7 @@ impl State {
         } else {
             size.max(1).wrapping_add(align - 1) & !(align - 1)
         };
-        if rounded > SMALL_MAX || align > PAGE || self.gate.is_shut() {
+        if rounded > SMALL_MAX || align > PAGE || !self.gate.is_sized() {
             return false;
         }
         // SAFETY: just tested.
@@ -93,7 +93,7 @@ impl State {
             return false;
         }
         list.push(block.as_ptr());
-        self.sub_usage(size);
+        self.usage.sub(size);
         true
     }
 
@@ -103,6 +103,7 @@ impl State {
     pub fn free_or_report(&self, block: NonNull<u8>, at: Site<'_>) {
         // SAFETY: only called for what `free_fast` was called for.
         if let Some((run, pages)) = unsafe { self.large_at(block) } {
+            self.drop_sample(block);
             return self.free_large(run, pages);
         }
         if let Err(fault) = self.free_slow(block, at) {
@@ -184,6 +185,7 @@ impl State {
                 kind: FaultKind::Walking,
             });
         }
+        self.drop_sample(block);
         match place {
             Place::Small { class } => {
                 if self.geometry.checked() {

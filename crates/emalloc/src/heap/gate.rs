@@ -18,6 +18,8 @@ pub(super) struct Gate {
     mask: Cell<usize>,
     /// Where all addresses lead while the gate is shut; 0 while it is open.
     nowhere: Cell<usize>,
+    /// Whether a block may be freed by its size alone.
+    sized: Cell<bool>,
 }
 
 impl Gate {
@@ -26,6 +28,7 @@ impl Gate {
         Self {
             mask: Cell::new(!(segment_size - 1)),
             nowhere: Cell::new(0),
+            sized: Cell::new(true),
         }
     }
 
@@ -39,6 +42,17 @@ impl Gate {
     pub fn shut(&self, state: *const State) {
         self.mask.set(0);
         self.nowhere.set(state.expose_provenance());
+        self.sized.set(false);
+    }
+
+    /// Lets blocks be freed by their size alone, or not. The gate is open if so.
+    pub fn set_sized(&self, sized: bool) {
+        self.sized.set(sized);
+    }
+
+    #[inline(always)]
+    pub fn is_sized(&self) -> bool {
+        self.sized.get()
     }
 
     #[inline(always)]

@@ -66,7 +66,7 @@ impl State {
             .set(exact - place.header - place.block);
         self.link(segment);
         self.huge_segments.set(self.huge_segments.get() + 1);
-        self.add_usage(self.huge_size(segment));
+        self.usage.add(self.huge_size(segment));
         (segment.byte(place.block), grant.zeroed)
     }
 
@@ -97,7 +97,7 @@ impl State {
 
     /// Frees the block in a huge segment, and the segment.
     pub fn free_huge(&self, segment: Segment) {
-        self.sub_usage(self.huge_size(segment));
+        self.usage.sub(self.huge_size(segment));
         self.release_segment(segment);
     }
 
@@ -121,7 +121,10 @@ impl State {
             return ptr::null_mut();
         };
         let block = segment.header().block.replace(exact - front);
-        self.change_usage(block, exact - front);
+        match (exact - front).checked_sub(block) {
+            Some(more) => self.usage.add(more),
+            None => self.usage.sub(block - (exact - front)),
+        }
         self.huge_block(segment)
     }
 

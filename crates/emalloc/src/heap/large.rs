@@ -26,13 +26,13 @@ impl State {
             return ptr::null_mut();
         };
         run.segment.fill(run.index, 1, page::LARGE);
-        self.add_usage(pages * PAGE);
+        self.usage.add(pages * PAGE);
         run.start()
     }
 
     /// Frees the large block of `pages` pages at `run`.
     pub fn free_large(&self, run: Page, pages: usize) {
-        self.sub_usage(pages * PAGE);
+        self.usage.sub(pages * PAGE);
         self.give_pages(run, pages);
     }
 
@@ -42,10 +42,10 @@ impl State {
             if !self.extend_pages(run, old, new, page::LARGE_REST) {
                 return false;
             }
-            self.add_usage((new - old) * PAGE);
+            self.usage.add((new - old) * PAGE);
         } else if new < old {
             run.set_span(&self.geometry, new);
-            self.sub_usage((old - new) * PAGE);
+            self.usage.sub((old - new) * PAGE);
             self.give_pages(run.plus(new), old - new);
         }
         true
@@ -136,7 +136,7 @@ impl State {
             return false;
         }
         self.collect_at.set(held + held / 4);
-        held - self.usage() >= held / SCATTERED_PART
+        held - self.usage.now() >= held / SCATTERED_PART
     }
 
     /// Gives back what neither blocks nor runs need: empty segments, and what the storage keeps in store.

@@ -90,6 +90,7 @@ impl State {
                 self.bins[class].list.set(list);
             }
             self.gate.open(self.geometry.segment_size);
+            self.gate.set_sized(self.samples.get().is_none());
         }
         self.modes.on.set(after);
     }

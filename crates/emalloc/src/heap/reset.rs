@@ -47,6 +47,9 @@ impl State {
     }
 
     fn forget_blocks(&self) {
+        if let Some(samples) = self.samples() {
+            samples.forget();
+        }
         for class in 0..CLASSES {
             // In any mode the others are empty.
             self.list(class).take();
@@ -63,8 +66,7 @@ impl State {
         self.empty_segments.set(0);
         self.reserve_at.set(None);
         self.refusal.set(None);
-        self.peak.set(0);
-        self.below_peak.set(0);
+        self.usage.clear();
         self.collect_at.set(SCATTERED_FROM);
         self.sweep_at.set(0);
     }

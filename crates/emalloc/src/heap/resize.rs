@@ -42,7 +42,8 @@ impl State {
                 return block.as_ptr();
             }
             // SAFETY: the block is ours, and that is the code of its class.
-            return unsafe { self.move_small(block, old, new, size) };
+            let moved = unsafe { self.move_small(block, old, new, size) };
+            return self.sampled(moved, at);
         }
         // SAFETY: the caller's promise.
         unsafe { self.resize_pages(block, size, align, at) }
@@ -155,17 +156,23 @@ impl State {
         // SAFETY: the caller says it is a code.
         let bin = unsafe { self.bin(old) };
         bin.list.push(block.as_ptr());
-        self.change_usage(bin.size, new.size.into());
+        self.usage.sub(bin.size);
+        self.usage.add(new.size.into());
     }
 
     /// Resizing in all its cases.
     #[cold]
     #[inline(never)]
     fn resize_slow(&self, block: NonNull<u8>, size: usize, align: usize, at: Site<'_>) -> *mut u8 {
-        if self.modes.concern_requests() {
-            return self.resize_in_mode(block, size, align, at);
+        let resized = if self.modes.concern_requests() {
+            self.resize_in_mode(block, size, align, at)
+        } else {
+            self.resize_unseen(block, size, align)
+        };
+        if self.samples.get().is_some() {
+            self.sample_resized(block, resized, at);
         }
-        self.resize_unseen(block, size, align)
+        resized
     }
 
     /// Resizing in all its cases, that no mode is told of. Not during a walk.
@@ -220,7 +227,7 @@ impl State {
     /// The plain way: a new block, a copy, and the old one freed.
     fn copy_resized(&self, block: NonNull<u8>, place: Place, size: usize, align: usize) -> *mut u8 {
         // That both are alive for a moment is our doing, not the program's: the peak ignores it.
-        let peak = self.peak.get();
+        let peak = self.usage.peak();
         let old = self.size_of_place(place);
         let bytes = old.min(size);
         let new = if size > old && !self.geometry.fits(size.div_ceil(PAGE), align.max(PAGE)) {
@@ -240,9 +247,7 @@ impl State {
         unsafe { ptr::copy_nonoverlapping(block.as_ptr(), new, bytes) };
         let freed = self.free_unseen(block);
         debug_assert!(freed.is_ok());
-        let after = self.usage();
-        self.peak.set(peak.max(after));
-        self.below_peak.set(self.peak.get() - after);
+        self.usage.set_peak(peak);
         new
     }
 }

@@ -333,6 +333,11 @@ impl Segment {
         self.grain(self.grain_of(address))
     }
 
+    /// The class of the small run in which `address` lies, if it does.
+    pub fn class_at(self, address: usize) -> Option<usize> {
+        class_in(self.map_at(address))
+    }
+
     /// What is known of page `index`.
     pub fn info(self, geometry: &Geometry, index: usize) -> &'static PageInfo {
         debug_assert!(index < geometry.pages);
@@ -409,10 +414,18 @@ impl Page {
     }
 }
 
+/// In the map, beside the code of a class: a block that is sampled begins in this grain.
+pub(super) const MARK: u8 = 0x80;
+
+/// What a byte of the map says but for the mark.
+pub(super) fn unmarked(byte: u8) -> u8 {
+    class_in(byte).map_or(byte, code_in_map)
+}
+
 /// The class of a small run that the map byte speaks of, if it does.
 #[inline(always)]
 pub(super) fn class_in(byte: u8) -> Option<usize> {
-    let code = usize::from(byte);
+    let code = usize::from(byte & !MARK);
     (code < CODES && code.is_multiple_of(2)).then_some(code / 2)
 }
 

@@ -82,6 +82,12 @@ impl Site<'static> {
         Self::from(Location::caller())
     }
 
+    /// A place that nobody knows.
+    pub(super) const fn unknown() -> Self {
+        // SAFETY: null stands for an unknown file.
+        unsafe { Self::from_c(ptr::null(), 0) }
+    }
+
     /// A place in a C program. Null stands for a file that nobody knows.
     ///
     /// # Safety
@@ -97,6 +103,16 @@ impl Site<'static> {
 }
 
 impl<'a> Site<'a> {
+    /// The place itself, and the one on whose behalf the call was made.
+    pub(super) fn parts(self) -> (Site<'static>, Option<Site<'static>>) {
+        match self.place() {
+            Place::Rust(location) => (Site::from(location), None),
+            // SAFETY: it is what a site held.
+            Place::C(file, line) => (unsafe { Site::from_c(file, line) }, None),
+            Place::Relayed(relayed) => (relayed.at, Some(relayed.origin)),
+        }
+    }
+
     fn place(&self) -> Place<'a> {
         match self.line {
             // SAFETY: only `from` sets that line, with a location, which stays.

@@ -6,7 +6,7 @@ use core::cell::Cell;
 use core::ptr;
 
 use super::collect::Run;
-use super::segment::{Page, Segment, code_in_map};
+use super::segment::{Page, Segment, code_in_map, unmarked};
 use super::state::{FreeBlock, List, State};
 use crate::layout::PAGE;
 use crate::size_class::{bytes_of_class, grains_of_short_run, pages_of_class, size_of_class};
@@ -78,7 +78,7 @@ impl State {
         if block.is_null() {
             return block;
         }
-        self.add_usage(size_of_class(class));
+        self.usage.add(size_of_class(class));
         if self.geometry.checked() {
             self.set_alive(block, true);
         }
@@ -166,7 +166,7 @@ impl State {
         let (mut grain, byte) = (segment.grain_of(address), code_in_map(class));
         if self.in_nursery(segment, grain) {
             // A class has one short run at most; the grain before the nursery is the header's.
-            while segment.grain(grain - 1) == byte {
+            while unmarked(segment.grain(grain - 1)) == byte {
                 grain -= 1;
             }
             return Run {

@@ -3,7 +3,6 @@
 //! sibling files each implement one part of it.
 
 use core::cell::Cell;
-use core::hint;
 use core::ptr::{self, NonNull};
 
 use super::debug::Debugging;
@@ -15,7 +14,9 @@ use super::modes::Modes;
 use super::nursery::Nursery;
 use super::observers::Observers;
 use super::runs::FreeRuns;
+use super::samples::Samples;
 use super::segment::{Geometry, Segment};
+use super::usage::Usage;
 use crate::size_class::CLASSES;
 use crate::storage::{Capabilities, Storage};
 
@@ -86,10 +87,7 @@ pub(super) enum SoftLimit {
 #[repr(C, align(16))]
 pub(super) struct State {
     pub bins: [Bin; CLASSES],
-    /// The most bytes that were in blocks, and how far below that the usage is now: counting a block
-    /// changes one number, and both figures are exact.
-    pub peak: Cell<usize>,
-    pub below_peak: Cell<usize>,
+    pub usage: Usage,
     pub gate: Gate,
     pub geometry: Geometry,
 
@@ -133,6 +131,8 @@ pub(super) struct State {
     pub refusal: Cell<Option<AllocError>>,
 
     pub modes: Modes,
+    /// The table of samples, while they are taken.
+    pub samples: Cell<Option<NonNull<Samples>>>,
     pub observers: Observers,
     /// Debug mode's own state. It lies behind this one.
     pub debugging: Option<NonNull<Debugging>>,
@@ -163,55 +163,6 @@ impl State {
         let bins: *const Bin = self.bins.as_ptr();
         // SAFETY: a code is twice the number of a class, and each class has a bin.
         unsafe { &*bins.byte_add(code * (size_of::<Bin>() / 2)) }
-    }
-
-    /// Bytes in blocks, as rounded to classes, pages and grants.
-    pub fn usage(&self) -> usize {
-        self.peak.get().wrapping_sub(self.below_peak.get())
-    }
-
-    /// Counts `bytes` more in blocks.
-    #[inline(always)]
-    pub fn add_usage(&self, bytes: usize) {
-        // Below the peak, which is nearly always, this is one subtraction and a test of its carry.
-        let (below, passed) = self.below_peak.get().overflowing_sub(bytes);
-        self.below_peak.set(below);
-        if passed {
-            self.raise_peak();
-        }
-    }
-
-    /// Raises the peak to the usage, which made `below_peak` negative. A few instructions, so no call.
-    #[inline(always)]
-    fn raise_peak(&self) {
-        hint::cold_path();
-        // Volatile, so that the number is read again: kept at hand, it costs the usual path two instructions.
-        // SAFETY: it is a field of ours.
-        let below = unsafe { self.below_peak.as_ptr().read_volatile() };
-        self.peak.set(self.peak.get().wrapping_sub(below));
-        self.below_peak.set(0);
-    }
-
-    /// Counts `bytes` less.
-    #[inline(always)]
-    pub fn sub_usage(&self, bytes: usize) {
-        self.below_peak.set(self.below_peak.get() + bytes);
-    }
-
-    /// Counts a block that became `new` instead of `old` bytes.
-    #[inline(always)]
-    pub fn change_usage(&self, old: usize, new: usize) {
-        let (below, passed) = (self.below_peak.get() + old).overflowing_sub(new);
-        self.below_peak.set(below);
-        if passed {
-            self.raise_peak();
-        }
-    }
-
-    /// Makes the peak begin anew at the usage.
-    pub fn reset_peak(&self) {
-        self.peak.set(self.usage());
-        self.below_peak.set(0);
     }
 
     /// Notes why a request is refused; the caller then answers null.

@@ -29,7 +29,7 @@ impl State {
     /// Whether the heap is to be swept before it grows: smaller ones are collected.
     pub fn sweep_is_due(&self) -> bool {
         let held = self.held.get();
-        held > SCATTERED_TO && held >= self.sweep_at.get() && held - self.usage() >= held / PART
+        held > SCATTERED_TO && held >= self.sweep_at.get() && held - self.usage.now() >= held / PART
     }
 
     /// Frees the pages of runs that have no block in use. Answers how many bytes.

@@ -8,7 +8,7 @@ use std::string::String;
 
 use super::debug_settings;
 use super::size::parse_size;
-use crate::heap::{Builder, Debug, DefaultHandler, Heap, HeapError, LeakFormat, Limit};
+use crate::heap::{Builder, Debug, DefaultHandler, Heap, HeapError, LeakFormat, Limit, Sampling};
 use crate::layout::{DEFAULT_SEGMENT, MAX_SEGMENT, MIN_SEGMENT};
 use crate::storage::StorageError;
 use crate::storage::registry::{self, AnyStorage, OpenError};
@@ -27,6 +27,7 @@ use crate::storage::registry::{self, AnyStorage, OpenError};
 /// | `EMALLOC_CHECKED` | | 1: checked mode |
 /// | `EMALLOC_DEBUG` | | 1: [debug mode](struct@Debug), or a list of its settings: `guards=16,fill=0xaa,free_fill=0x5a,quarantine=1M,quarantine_blocks=4096,check_every=1000,guard_pages,on_error=continue` (or `exit`, `abort`) |
 /// | `EMALLOC_LEAKS` | `ZEND_ALLOC_PRINT_LEAKS=0` | `text` or `json`: debug mode, and leaks are reported so; 0: they are not |
+/// | `EMALLOC_SAMPLE` | | a sample every so many bytes that are allocated, such as 512K; 0: none |
 ///
 /// Where both are set, ours wins. Ours take sizes as [`parse_size`] reads them; the original's
 /// also hexadecimal and octal ones, as there.
@@ -51,6 +52,8 @@ pub struct Settings {
     pub checked: bool,
     /// See [`Builder::debug`]; `None`: no debug mode.
     pub debug: Option<Debug>,
+    /// Bytes between samples (see [`Builder::sampling`]); 0: none are taken.
+    pub sample: usize,
 }
 
 /// A setting that cannot be. The texts are the original's where it has one.
@@ -132,6 +135,7 @@ impl Default for Settings {
             reserve: None,
             checked: false,
             debug: None,
+            sample: 0,
         }
     }
 }
@@ -214,6 +218,9 @@ impl Settings {
         {
             settings.debug = settings.debug.map(|debug| debug.leaks(LeakFormat::Silent));
         }
+        if let Some((variable, text)) = value("EMALLOC_SAMPLE") {
+            settings.sample = own_size(variable, text)?;
+        }
         Ok(settings)
     }
 
@@ -245,13 +252,16 @@ impl Settings {
         } else {
             self.compact
         };
-        let builder = Heap::builder()
+        let mut builder = Heap::builder()
             .storage(storage)
             .segment_size(self.segment_size)
             .compact(compact)
             .limit(self.limit)
             .soft_limit(self.soft_limit)
             .checked(self.checked);
+        if self.sample != 0 {
+            builder = builder.sampling(Sampling::every(self.sample));
+        }
         let builder = match self.reserve {
             Some(bytes) => builder.reserve(bytes),
             None => builder,
