@@ -30,6 +30,7 @@
 #define EMALLOC_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -658,6 +659,39 @@ void emalloc_heap_add_observer(emalloc_heap *heap, emalloc_observer *observer);
 
 /* Takes one out, at any time. Answers 1, or 0 if it was not there. */
 int emalloc_heap_remove_observer(emalloc_heap *heap, emalloc_observer *observer);
+
+/* ------------------------------------------------------------------------------------------------------------------
+ * Sampling: who allocates, found out in production
+ *
+ * Every so many bytes of allocations, at random, a block is noted with the place that asked for it, until it is
+ * freed. What is told are estimates that are right on average for blocks of all sizes. EMALLOC_SAMPLE=512K switches
+ * it on for all heaps of a program as it is.
+ */
+typedef struct emalloc_estimate {
+    uint64_t samples; /* how many samples it is made of */
+    double count;     /* blocks */
+    double bytes;     /* their bytes */
+} emalloc_estimate;
+
+typedef struct emalloc_profile {
+    size_t size;                /* of this struct */
+    emalloc_site site;          /* the line that asked */
+    emalloc_estimate live;      /* blocks that are in use */
+    emalloc_estimate allocated; /* all blocks since sampling began */
+    emalloc_estimate left;      /* blocks that were in use at the end of a request */
+} emalloc_profile;
+
+/* Told of one place. */
+typedef void (*emalloc_profile_fn)(void *data, const emalloc_profile *profile);
+
+/* Begins, or begins anew: a sample every so many bytes on average; 0: 512K. Answers 0, or -1 without memory for it. */
+int emalloc_heap_start_sampling(emalloc_heap *heap, size_t bytes);
+
+/* Stops, and forgets what was sampled. */
+void emalloc_heap_stop_sampling(emalloc_heap *heap);
+
+/* Tells what samples say, place by place, in no order. Answers how many samples were lost for want of room. */
+uint64_t emalloc_heap_profile(emalloc_heap *heap, emalloc_profile_fn visit, void *data);
 
 #ifdef __cplusplus
 } /* extern "C" */

@@ -12,6 +12,7 @@
 //! | `figures` | limits, figures, collect, check, walk |
 //! | `error`, `fatal` | errors as C sees them; who decides about them |
 //! | `debug` | debug mode: its settings, reports, leaks |
+//! | `profile` | sampling |
 //! | `custom`, `observer` | custom handlers; observers |
 //! | `storage`, `register` | storages written in C |
 //! | `persistent` | blocks of the system |
@@ -55,6 +56,7 @@ pub mod persistent;
 #[cfg_attr(unix, path = "platform_unix.rs")]
 #[cfg_attr(not(unix), path = "platform_any.rs")]
 mod platform;
+pub mod profile;
 pub mod register;
 pub mod site;
 mod sized;

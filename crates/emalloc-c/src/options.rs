@@ -3,7 +3,7 @@
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr::{self, NonNull};
 
-use emalloc::heap::{Builder, Debug, DefaultHandler, Heap, Limit, Retain};
+use emalloc::heap::{Builder, Debug, DefaultHandler, Heap, Limit, Retain, Sampling};
 use emalloc::storage::registry::{self, AnyStorage, OpenError};
 
 use crate::current::{refuse_to_start, settings, start_as_set};
@@ -150,7 +150,10 @@ impl EmallocHeapOptions {
         let storage = unsafe { self.open() }?;
         // SAFETY: the caller's promise.
         let debug = unsafe { self.debug() }?;
-        let builder = self.apply(debug, Heap::builder().storage(storage));
+        let mut builder = self.apply(debug, Heap::builder().storage(storage));
+        if let Some(bytes) = said(settings()?.sample) {
+            builder = builder.sampling(Sampling::every(bytes));
+        }
         EmallocHeap::start(builder).map_err(StartError::Heap)
     }
 }

@@ -19,6 +19,7 @@ use emalloc_c::fatal::Action;
 use emalloc_c::figures::{EmallocFigures, EmallocItem};
 use emalloc_c::observer::EmallocObserver;
 use emalloc_c::options::EmallocHeapOptions;
+use emalloc_c::profile::{EmallocEstimate, EmallocProfile};
 use emalloc_c::site::EmallocSite;
 use emalloc_c::storage::{EmallocSegment, EmallocStorage, EmallocStorageHandlers};
 
@@ -168,6 +169,12 @@ fn facts() -> Vec<Fact> {
             "emalloc_leak",
             [size, site, count, bytes, address, block_size]
         ),
+        layout!(EmallocEstimate, "emalloc_estimate", [samples, count, bytes]),
+        layout!(
+            EmallocProfile,
+            "emalloc_profile",
+            [size, site, live, allocated, left]
+        ),
         layout!(
             EmallocObserver,
             "emalloc_observer",
@@ -265,6 +272,8 @@ fn c_type(rust: &str) -> String {
         "EmallocHeapOptions" => "emalloc_heap_options",
         "EmallocStorageHandlers" => "emalloc_storage_handlers",
         "Option<FatalFn>" => "emalloc_fatal_fn",
+        "u64" => "uint64_t",
+        "ProfileFn" => "emalloc_profile_fn",
         "Option<ReportFn>" => "emalloc_report_fn",
         "Option<LeakFn>" => "emalloc_leak_fn",
         "Option<SoftLimitFn>" => "emalloc_soft_limit_fn",
