@@ -82,7 +82,7 @@ final class Script extends Program
         $before = self::children();
         $output = $this->start([...$this->php($php), $this->file, ...$this->arguments], ["BENCH_PEAK" => $peak]);
         // PHP's own programs print how long they took.
-        $output = preg_replace('/\d+\.\d+/', "", $output);
+        $output = preg_replace('/[-\s]*\d+\.\d+\s*/', " ", $output);
         return new Run(self::children() - $before, (int) file_get_contents($peak), $output);
     }
 
