@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use emalloc::interface::parse_size;
+use emalloc::heap::{Debug, LeakFormat};
+use emalloc::interface::{Settings, parse_size};
 use emalloc::layout::{DEFAULT_SEGMENT, MAX_SEGMENT, MIN_SEGMENT};
 use emalloc::storage::registry::{self, Entry};
 
@@ -151,6 +152,11 @@ pub struct ReplayArgs {
     #[arg(long)]
     pub check: bool,
 
+    /// The heap runs in debug mode, with settings as EMALLOC_DEBUG takes them: such as guard_pages,check_every=1000
+    #[arg(long, value_name = "LIST", value_parser = debug, num_args = 0..=1, require_equals = true,
+          default_missing_value = "1")]
+    pub debug: Option<Debug>,
+
     /// Replay each file N times, and print the shortest times
     #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "check",
           value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -187,6 +193,14 @@ pub struct ExplainArgs {
     /// Answer in JSON
     #[arg(long)]
     pub json: bool,
+}
+
+/// Debug mode, without reports of leaks: what a request leaves is dropped with it.
+fn debug(text: &str) -> Result<Debug, String> {
+    let lookup = |name: &str| (name == "EMALLOC_DEBUG").then(|| text.to_owned());
+    let settings = Settings::from_lookup(lookup).map_err(|error| error.to_string())?;
+    let debug = settings.debug.ok_or("0 is no debug mode")?;
+    Ok(debug.leaks(LeakFormat::Silent))
 }
 
 /// Where segments come from.

@@ -1,6 +1,7 @@
 //! Owns [`Site`]: the place in the program that called a heap. Handlers, observers and
 //! reports are told of it; a fast path only carries it to the slow one.
 
+use core::cmp::Ordering;
 use core::ffi::{CStr, c_char};
 use core::fmt::{self, Write};
 use core::marker::PhantomData;
@@ -189,7 +190,16 @@ impl<'a> Site<'a> {
 
     /// Whether two sites are the same file and line; their origins may differ.
     pub fn is_same_line(&self, other: &Site<'_>) -> bool {
-        self.line() == other.line() && self.file_bytes() == other.file_bytes()
+        self.compare(other).is_eq()
+    }
+
+    /// By file and line; their origins may differ.
+    pub fn compare(&self, other: &Site<'_>) -> Ordering {
+        if self.place == other.place && self.line == other.line {
+            return Ordering::Equal;
+        }
+        let files = self.file_bytes().cmp(other.file_bytes());
+        files.then_with(|| self.line().cmp(&other.line()))
     }
 }
 

@@ -90,14 +90,17 @@ struct Player<B> {
 impl<B: Blocks> Player<B> {
     fn new(args: &ReplayArgs, slots: usize) -> Result<Self, Failure> {
         let stack = stack::build(args).map_err(Failure::Storage)?;
-        let heap = Heap::builder()
+        let builder = Heap::builder()
             .storage(stack.top)
             .handler(Unwinding)
             .segment_size(args.segment_size)
             .limit(args.limit.map_or(Limit::Unlimited, Limit::Bytes))
-            .checked(args.check)
-            .build()
-            .map_err(Failure::Heap)?;
+            .checked(args.check);
+        let heap = match args.debug {
+            Some(debug) => builder.debug(debug).build(),
+            None => builder.build(),
+        }
+        .map_err(Failure::Heap)?;
         Ok(Self {
             heap,
             counting: stack.counting,

@@ -131,6 +131,7 @@ struct Settings {
     segment_size: usize,
     limit: Option<usize>,
     check: bool,
+    debug: bool,
     repeat: u32,
 }
 
@@ -186,6 +187,7 @@ pub fn json(args: &ReplayArgs, replayed: &[Replayed], out: &mut dyn Write) -> io
             segment_size: args.segment_size,
             limit: args.limit,
             check: args.check,
+            debug: args.debug.is_some(),
             repeat: args.repeat,
         },
         traces: replayed.iter().map(trace).collect(),

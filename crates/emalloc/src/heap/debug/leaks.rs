@@ -40,24 +40,23 @@ pub struct Leaks<'a> {
 }
 
 /// The record at `place`.
-fn record(place: NonNull<Record>) -> Record {
-    // SAFETY: the list leads to records that were sound when it was made, and the heap is at rest since.
-    unsafe { place.read() }
+fn record<'a>(place: NonNull<Record>) -> &'a Record {
+    // SAFETY: the list leads to records that were sound when it was made; the heap is at rest since, and nobody keeps
+    // the reference over a change of a link.
+    unsafe { place.as_ref() }
 }
 
 /// Whether `a` comes before `b`: by file and line, then by address.
 fn is_before(a: NonNull<Record>, b: NonNull<Record>) -> bool {
-    let key = |at: Site<'static>| (at.file_bytes(), at.line());
-    let order = key(record(a).allocated.at).cmp(&key(record(b).allocated.at));
+    let order = record(a).allocated.at.compare(&record(b).allocated.at);
     order.then(a.addr().cmp(&b.addr())).is_lt()
 }
 
 /// Makes the record at `place` lead to `next`.
 fn link(place: NonNull<Record>, next: Option<NonNull<Record>>) {
-    let mut changed = record(place);
-    changed.link = next.map_or(ptr::null_mut(), NonNull::as_ptr);
+    let next = next.map_or(ptr::null_mut(), NonNull::as_ptr);
     // SAFETY: it is a live block's record.
-    unsafe { changed.write(place) };
+    unsafe { (*place.as_ptr()).link = next };
 }
 
 fn next(place: NonNull<Record>) -> Option<NonNull<Record>> {

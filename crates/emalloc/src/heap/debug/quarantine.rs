@@ -53,13 +53,12 @@ impl State {
         let place = raw.place().as_ptr();
         // A last one whose record was overwritten leads nowhere any more; what is before it stays held back.
         let last = NonNull::new(held.last.replace(place).cast::<u8>());
-        match last.and_then(|last| self.raw_around(last.addr().get()).ok()) {
-            Some(last) => {
-                if let Some(mut before) = last.record() {
-                    before.link = place;
-                    last.write(before);
-                }
+        match last.map(|last| self.held_at(last)) {
+            Some(Some((last, mut before))) => {
+                before.link = place;
+                last.write(before);
             }
+            Some(None) => {}
             None => held.first.set(place),
         }
         held.blocks.set(held.blocks.get() + 1);
@@ -81,9 +80,8 @@ impl State {
         let held = &debugging.held;
         while held.bytes.get() > bytes || held.blocks.get() > blocks {
             let first = NonNull::new(held.first.get().cast::<u8>());
-            let raw = first.and_then(|first| self.raw_around(first.addr().get()).ok());
-            let Some((raw, record)) = raw.and_then(|raw| Some((raw, raw.record()?))) else {
-                // Somebody wrote over the record: what follows is lost to us, and stays out of use until the reset.
+            let Some((raw, record)) = first.and_then(|first| self.held_at(first)) else {
+                // Somebody wrote over a record: what follows is lost to us, and stays out of use until the reset.
                 held.forget();
                 return;
             };
@@ -99,6 +97,13 @@ impl State {
                 debug_assert!(freed.is_ok());
             }
         }
+    }
+
+    /// The block that is held back with its record at `place`, which may be anything.
+    fn held_at(&self, place: NonNull<u8>) -> Option<(Raw, Record)> {
+        let raw = self.raw_around(place.addr().get()).ok()?;
+        let record = raw.record().filter(|record| record.life == life::HELD)?;
+        (raw.start == place).then_some((raw, record))
     }
 
     /// Verifies a block that is held back. Answers how much was found, reported and set right.

@@ -17,7 +17,8 @@ pub(super) mod life {
 #[derive(Clone, Copy)]
 #[repr(C, align(16))]
 pub(super) struct Record {
-    /// Held back: the block that was freed next. While leaks are reported: the next one.
+    /// Held back: the block that was freed next. While leaks are reported: the next one. Not sealed: who follows it
+    /// looks first where it leads.
     pub link: *mut Record,
     /// What was asked for, in bytes.
     pub size: usize,
@@ -54,14 +55,7 @@ impl Record {
 
     fn seal_at(&self, place: *mut Self) -> usize {
         let mut hash = place.addr() as u64;
-        let words = [
-            self.link.addr(),
-            self.size,
-            self.front,
-            self.life,
-            self.guard_page,
-            self.shut,
-        ];
+        let words = [self.size, self.front, self.life, self.guard_page, self.shut];
         let sites = [self.allocated.words(), self.freed.words()];
         for word in words.into_iter().chain(sites.into_iter().flatten()) {
             hash = (hash.rotate_left(23) ^ word as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);

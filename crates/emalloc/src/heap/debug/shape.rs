@@ -3,6 +3,7 @@
 //! written over them. Used inside `debug`.
 
 use core::ptr::{self, NonNull};
+use core::slice;
 
 use super::options::Debug;
 use super::record::{RECORD, Record};
@@ -65,6 +66,23 @@ impl Shape {
     }
 }
 
+/// Bytes that are written and compared at once.
+const STRETCH: usize = 32;
+
+/// What a guard holds, from any place in the first half on: no byte that a text or a number likes to end with, and
+/// neighbours differ.
+static GUARD: [u8; 2 * STRETCH] = guard();
+
+const fn guard() -> [u8; 2 * STRETCH] {
+    let mut bytes = [0; 2 * STRETCH];
+    let mut at = 0;
+    while at < bytes.len() {
+        bytes[at] = 0xE0 | (at % STRETCH) as u8;
+        at += 1;
+    }
+    bytes
+}
+
 /// A part of a raw block, from and to, in bytes from its beginning.
 type Part = (usize, usize);
 
@@ -112,23 +130,26 @@ impl Raw {
         )
     }
 
-    fn bytes(self, (from, to): Part) -> impl Iterator<Item = (usize, u8)> {
-        // SAFETY: parts lie inside the raw block, and are looked at only while they can be touched.
-        (from..to).map(move |at| (at, unsafe { self.start.add(at).read() }))
+    /// What lies in a part.
+    fn content(&self, (from, to): Part) -> &[u8] {
+        // SAFETY: parts lie inside the raw block, and are looked at only while they can be touched and nobody writes.
+        unsafe { slice::from_raw_parts(self.start.as_ptr().add(from), to.saturating_sub(from)) }
     }
 
-    /// What a guard's byte is: no byte of it is one that a text or a number likes to end with, and neighbours differ.
-    fn guard_byte(at: usize) -> u8 {
-        0xE0 | (at as u8 & 0x1F)
-    }
-
-    /// Writes both guards, and behind the block only if `back`.
+    /// Writes both guards.
     pub fn write_guards(self, record: &Record) {
         let (front, back) = self.guards(record);
         for (from, to) in [front, back] {
-            for at in from..to {
-                // SAFETY: as in `bytes`.
-                unsafe { self.start.add(at).write(Self::guard_byte(at)) };
+            for at in (from..to).step_by(STRETCH) {
+                let piece = &GUARD[at % STRETCH..][..STRETCH.min(to - at)];
+                // SAFETY: as in `content`; the constant overlaps nothing.
+                unsafe {
+                    ptr::copy_nonoverlapping(
+                        piece.as_ptr(),
+                        self.start.as_ptr().add(at),
+                        piece.len(),
+                    )
+                };
             }
         }
     }
@@ -147,27 +168,34 @@ impl Raw {
         }
     }
 
-    /// What differs in `part` from what `expected` says.
-    fn change(self, part: Part, expected: impl Fn(usize) -> u8) -> Option<Change> {
-        let mut differing = self
-            .bytes(part)
-            .filter(|&(at, byte)| byte != expected(at))
-            .map(|(at, _)| at);
+    /// What differs in `part` from `expected`, which is repeated from the raw block's beginning on.
+    fn change(self, part: Part, expected: &[u8; 2 * STRETCH]) -> Option<Change> {
+        let (from, to) = part;
+        let starts = (from..to).step_by(STRETCH);
+        let differs = |at: &usize| {
+            let end = to.min(at + STRETCH);
+            self.content((*at, end)) != &expected[at % STRETCH..][..end - at]
+        };
+        // Nearly always there is none.
+        let near = starts.clone().find(differs)?;
+        let byte = |at: usize| expected[at % STRETCH];
+        let content = self.content((near, to));
+        let mut differing = (near..to).filter(|&at| content[at - near] != byte(at));
         let first = differing.next()?;
-        let (last, more) = differing.fold((first, 0), |(_, count), at| (at, count + 1));
+        let (last, bytes) = differing.fold((first, 1), |(_, count), at| (at, count + 1));
         let mut change = Change {
             address: self.start.addr().get() + first,
-            reach: (first - part.0, last + 1 - part.0),
-            bytes: 1 + more,
-            to_the_end: last + 1 == part.1,
-            from_the_start: first == part.0,
+            reach: (first - from, last + 1 - from),
+            bytes,
+            to_the_end: last + 1 == to,
+            from_the_start: first == from,
             found: [0; 8],
             expected: [0; 8],
-            shown: (part.1 - first).min(8),
+            shown: (to - first).min(8),
         };
-        for (index, (at, byte)) in self.bytes((first, first + change.shown)).enumerate() {
-            change.found[index] = byte;
-            change.expected[index] = expected(at);
+        for (index, at) in (first..first + change.shown).enumerate() {
+            change.found[index] = content[at - near];
+            change.expected[index] = byte(at);
         }
         Some(change)
     }
@@ -175,16 +203,13 @@ impl Raw {
     /// What was written in front of the block, and behind it.
     pub fn guard_changes(self, record: &Record) -> (Option<Change>, Option<Change>) {
         let (front, back) = self.guards(record);
-        (
-            self.change(front, Self::guard_byte),
-            self.change(back, Self::guard_byte),
-        )
+        (self.change(front, &GUARD), self.change(back, &GUARD))
     }
 
     /// What was written into a block that is filled with `byte`.
     pub fn fill_change(self, record: &Record, byte: u8) -> Option<Change> {
         let part = (record.front, record.front + record.size);
-        self.change(part, |_| byte)
+        self.change(part, &[byte; _])
     }
 
     /// The pages that are the block's alone, its guard page included.
