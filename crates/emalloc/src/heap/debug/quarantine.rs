@@ -44,7 +44,9 @@ impl State {
         record.life = life::HELD;
         record.freed = at.keep();
         record.link = ptr::null_mut();
-        record.shut = usize::from(record.guard_page > 0 && raw.shut_pages(&record));
+        // A refusal may come halfway. What cannot be opened again then stays shut.
+        let shut = record.guard_page > 0 && (raw.shut_pages(&record) || !raw.open_pages(&record));
+        record.shut = usize::from(shut);
         if let (0, Some(byte)) = (record.shut, debugging.options.free_fill) {
             raw.fill(&record, 0, byte);
         }
