@@ -194,8 +194,10 @@ fn the_text_is_the_originals() {
 
 #[test]
 fn blocks_are_what_they_are_without() {
-    let heap = heap(Debug::new());
-    for size in SIZES.into_iter().chain([16, 64, 4096, 3 * 4096]) {
+    let guards = |size: usize| heap(Debug::new().guards(size));
+    let heaps = [guards(16), guards(0)];
+    let sizes = SIZES.into_iter().chain([16, 64, 4096, 3 * 4096]);
+    for (size, heap) in sizes.flat_map(|size| heaps.iter().map(move |heap| (size, heap))) {
         let block = heap.allocate(size);
         let promised = match size {
             0 => 8,
@@ -226,11 +228,13 @@ fn blocks_are_what_they_are_without() {
             heap.free(smaller);
         }
     }
-    assert_eq!(heap.check_blocks(), 0);
+    for heap in heaps {
+        assert_eq!(heap.check_blocks(), 0);
+        heap.check().unwrap();
+        heap.collect();
+        assert_eq!(heap.usage(), 0, "nothing is held back any more");
+    }
     assert_eq!(reports(), [""; 0]);
-    heap.check().unwrap();
-    heap.collect();
-    assert_eq!(heap.usage(), 0, "nothing is held back any more");
 }
 
 #[test]

@@ -93,6 +93,7 @@ fn json_has_all_figures() {
             "segment_size": 262_144,
             "limit": 64 << 20,
             "check": false,
+            "debug": false,
             "repeat": 1,
         })
     );

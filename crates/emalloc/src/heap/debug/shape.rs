@@ -58,7 +58,10 @@ impl Shape {
             Self {
                 front,
                 guard_page: 0,
-                total: front.checked_add(size)?.checked_add(options.guards)?,
+                // Also a block of no bytes begins inside its own raw block.
+                total: front
+                    .checked_add(size.max(1))?
+                    .checked_add(options.guards)?,
                 align: raw_align,
             }
         };
