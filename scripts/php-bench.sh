@@ -8,7 +8,7 @@ set -euo pipefail
 
 usage() {
     cat <<'EOT'
-usage: scripts/php-bench.sh [--pairs N] [--instructions] [--json FILE] [--work FOLDER] [PROGRAM...]
+usage: scripts/php-bench.sh [--extension MODE] [--pairs N] [--instructions] [--json FILE] [--work FOLDER] [PROGRAM...]
 
 Builds both as scripts/php-swap.sh does and runs each PROGRAM on them in pairs, one after the other in changing order:
   bench, micro_bench          PHP's own
@@ -20,6 +20,9 @@ stock is from itself (quartiles over runs that follow each other), and peak resi
 instructions under valgrind, for a shorter run. --json writes one object per line.
 
 --pairs N: pairs per program (default 9). Let nothing else run meanwhile; all takes five minutes, with instructions fifteen.
+
+--extension MODE: instead, Debian's PHP without and with the extension emalloc.so in that mode (heap, watch or off);
+nothing of PHP is built then.
 
 FOLDER: the work folder (default target/php-work). As root the script installs with apt-get what is missing.
 EOT
@@ -61,12 +64,28 @@ wiki() {
         >"$wiki/conf/local.php"
 }
 
+# extension MODE: Debian's PHP as two programs, without and with the extension, and what run.php looks for beside PHP.
+extension() {
+    local mode=$1 out="$WORK/extension" so name
+    so=$("$ROOT/scripts/php-extension.sh" --print-path)
+    rm -rf "$out"
+    mkdir -p "$out/modules"
+    tar -C "$out" --strip-components=1 --wildcards -xf "$WORK/$PHP_SOURCE" '*/Zend/bench.php' '*/Zend/micro_bench.php'
+    for name in ctype tokenizer mbstring; do
+        ln -s "$(php-config8.2 --extension-dir)/$name.so" "$out/modules/"
+    done
+    printf '#!/bin/sh\nexec %s "$@"\n' "$(php-config8.2 --php-binary)" >"$out/stock"
+    printf '#!/bin/sh\nexec %s -d extension=%s -d emalloc.mode=%s "$@"\n' "$(php-config8.2 --php-binary)" "$so" "$mode" >"$out/ours"
+    chmod +x "$out/stock" "$out/ours"
+}
+
 # In a function, so that all of this file is read before any of it runs.
 main() {
-    local folder=$ROOT/target/php-work arguments=()
+    local folder=$ROOT/target/php-work arguments=() mode="" stock ours source
     while [ $# -gt 0 ]; do
         case $1 in
         -h | --help) usage && exit 0 ;;
+        --extension) mode=${2:?--extension needs a mode} && shift ;;
         --pairs) arguments+=("--pairs=${2:?--pairs needs a number}") && shift ;;
         --json) arguments+=("--json=$(realpath -m "${2:?--json needs a file}")") && shift ;;
         --work) folder=${2:?--work needs a folder} && shift ;;
@@ -77,12 +96,20 @@ main() {
         shift
     done
     check_init "$folder"
-    php_build
+    if [ -n "$mode" ]; then
+        need packages packages dpkg-dev xz-utils php8.2-cli php8.2-dev php8.2-mbstring
+        need php-source php_fetch
+        need extension extension "$mode"
+        stock=$WORK/extension/stock ours=$WORK/extension/ours source=$WORK/extension
+    else
+        php_build
+        stock=$WORK/stock/sapi/cli/php ours=$WORK/swapped/sapi/cli/php source=$WORK/stock
+    fi
     [[ " ${arguments[*]} " != *" --instructions "* ]] || need valgrind packages valgrind
     need applications applications
     echo
-    "$WORK/stock/sapi/cli/php" -n "$ROOT/crates/emalloc-php/php/bench/run.php" --stock="$WORK/stock/sapi/cli/php" \
-        --ours="$WORK/swapped/sapi/cli/php" --source="$WORK/stock" --share="$WORK/apps/root/usr/share/php" \
+    "$stock" -n "$ROOT/crates/emalloc-php/php/bench/run.php" --stock="$stock" --ours="$ours" --source="$source" \
+        --share="$WORK/apps/root/usr/share/php" \
         --wiki="$WORK/apps/wiki" --work="$WORK" "${arguments[@]}" || FAILED=1
     check_end
 }

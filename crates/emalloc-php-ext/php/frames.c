@@ -14,17 +14,24 @@ static emalloc_name other(const char *said)
 	return (emalloc_name) { emalloc_lend(said, strlen(said)), (uintptr_t) said };
 }
 
-/* The line that a call of a script is at. */
+static bool is_in(const zend_op *at, const zend_op_array *code)
+{
+	uintptr_t offset = (uintptr_t) at - (uintptr_t) code->opcodes;
+	return offset < code->last * sizeof(zend_op);
+}
+
+/* The line that a call of a script is at. PHP notes it only before what may ask for it, which memory is not: at the beginning
+ * of a function, what the call has for it may be anything. */
 static uint32_t line_of(const zend_execute_data *call)
 {
-	const zend_op *at = call->opline;
-	if (at == NULL) {
-		return call->func->op_array.opcodes[0].lineno;
+	const zend_op_array *code = &call->func->op_array;
+	if (is_in(call->opline, code)) {
+		return call->opline->lineno;
 	}
-	if (EG(exception) && at->opcode == ZEND_HANDLE_EXCEPTION && at->lineno == 0 && EG(opline_before_exception)) {
+	if (EG(exception) && is_in(EG(opline_before_exception), code)) {
 		return EG(opline_before_exception)->lineno;
 	}
-	return at->lineno;
+	return code->opcodes[0].lineno;
 }
 
 size_t emalloc_frames(emalloc_frame *frames, size_t most)

@@ -58,6 +58,21 @@ static size_t prior_size(zend_mm_heap *heap, void *block)
 
 /* What the library wants of us. */
 
+/* Writes where PHP is, as its errors end. */
+static void say_where(void)
+{
+	emalloc_frame frames[8];
+	size_t depth = emalloc_frames(frames, 8);
+	for (size_t i = 0; i < depth; i++) {
+		if (frames[i].file.text.length > 0) {
+			fprintf(stderr, " in %.*s on line %u\n", (int) frames[i].file.text.length,
+				(const char *) frames[i].file.text.start, frames[i].line);
+			return;
+		}
+	}
+	fputs(" in Unknown on line 0\n", stderr);
+}
+
 #ifdef ZEND_HAS_OOM
 /* From 8.2.35 on, the error is noted and raised at the next safe point; until then more than the limit is given, up to
  * the hard limit, if there is one. Callers that can do without get NULL. */
@@ -70,8 +85,8 @@ static void check_hard_limit(size_t limit, size_t size)
 	}
 	double hard = (double) limit / 100 * percent;
 	if ((double) emalloc_ext_usage(true, false) + size > hard) {
-		fprintf(stderr, "Hard memory limit of %.0f bytes exhausted (tried to allocate %zu bytes) in %s on line %u\n",
-			hard, size, zend_get_executed_filename(), zend_get_executed_lineno());
+		fprintf(stderr, "Hard memory limit of %.0f bytes exhausted (tried to allocate %zu bytes)", hard, size);
+		say_where();
 		_exit(128 + SIGKILL);
 	}
 }
@@ -130,8 +145,8 @@ static bool refused(emalloc_refusal refusal, size_t limit, size_t size)
 
 static void fault(emalloc_text text)
 {
-	fprintf(stderr, "%.*s, in %s on line %u\n", (int) text.length, (const char *) text.start,
-		zend_get_executed_filename(), zend_get_executed_lineno());
+	fprintf(stderr, "%.*s,", (int) text.length, (const char *) text.start);
+	say_where();
 	abort();
 }
 

@@ -119,7 +119,8 @@ fn settle<S, H>(builder: Builder<S, H>, config: &Config) -> Builder<S, Report> {
         return builder;
     }
     // What is left over, we report by line and function (`leaks`).
-    let debug = Debug::new().on_error(OnError::Abort);
+    // PHP reads the line of a call before it is written (see `line_of` in frames.c), and copes with 0.
+    let debug = Debug::new().fill(Some(0)).on_error(OnError::Abort);
     builder.debug(debug.leaks(LeakFormat::Silent))
 }
 

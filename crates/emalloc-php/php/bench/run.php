@@ -54,7 +54,9 @@ abstract class Program
         $command = [$php, "-n", "-d", "memory_limit=-1", "-d", "error_reporting=" . (E_ALL & ~E_DEPRECATED)];
         $command = [...$command, "-d", "extension_dir={$this->options->source}/modules"];
         foreach (["ctype", "filter", "mbstring", "session", "tokenizer"] as $extension) {
-            $command = [...$command, "-d", "extension=$extension"];
+            if (is_file("{$this->options->source}/modules/$extension.so")) {
+                $command = [...$command, "-d", "extension=$extension"];
+            }
         }
         return [...$command, "-d", "include_path={$this->options->share}", "-d", "auto_prepend_file=" . __DIR__ . "/peak.php"];
     }
@@ -88,7 +90,7 @@ final class Script extends Program
 
     public function instructions(string $php): ?int
     {
-        $command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", ...$this->php($php), $this->file, ...$this->short];
+        $command = ["valgrind", "--tool=callgrind", "--trace-children=yes", "--callgrind-out-file=/dev/null", ...$this->php($php), $this->file, ...$this->short];
         $this->start($command, [], $errors);
         return preg_match('/Collected : (\d+)/', $errors, $match) ? (int) $match[1] : null;
     }
