@@ -25,16 +25,17 @@ static bool is_in(const zend_op *at, const zend_op_array *code)
 static uint32_t line_of(const zend_execute_data *call)
 {
 	const zend_op_array *code = &call->func->op_array;
-	if (is_in(call->opline, code)) {
+	/* An attribute's line is told by a call without code. */
+	if (is_in(call->opline, code) || (code->opcodes == NULL && call->opline != NULL)) {
 		return call->opline->lineno;
 	}
 	if (EG(exception) && is_in(EG(opline_before_exception), code)) {
 		return EG(opline_before_exception)->lineno;
 	}
-	return code->opcodes[0].lineno;
+	return code->opcodes ? code->opcodes[0].lineno : 0;
 }
 
-size_t emalloc_frames(emalloc_frame *frames, size_t most)
+size_t emalloc_frames(emalloc_frame *frames, size_t most, bool freeing)
 {
 	size_t count = 0;
 	if (zend_is_compiling() && most > 0) {
@@ -46,7 +47,8 @@ size_t emalloc_frames(emalloc_frame *frames, size_t most)
 	}
 	for (const zend_execute_data *call = EG(current_execute_data); call && count < most; call = call->prev_execute_data) {
 		const zend_function *function = call->func;
-		if (function == NULL) {
+		/* Included and evaluated code is freed while it still is the current call. */
+		if (function == NULL || (freeing && ZEND_CALL_KIND(call) == ZEND_CALL_NESTED_CODE)) {
 			continue;
 		}
 		emalloc_frame *frame = &frames[count++];

@@ -62,7 +62,7 @@ static size_t prior_size(zend_mm_heap *heap, void *block)
 static void say_where(void)
 {
 	emalloc_frame frames[8];
-	size_t depth = emalloc_frames(frames, 8);
+	size_t depth = emalloc_frames(frames, 8, true);
 	for (size_t i = 0; i < depth; i++) {
 		if (frames[i].file.text.length > 0) {
 			fprintf(stderr, " in %.*s on line %u\n", (int) frames[i].file.text.length,

@@ -52,7 +52,7 @@ typedef struct {
 	size_t (*size)(zend_mm_heap *heap, void *block);
 	bool (*refused)(emalloc_refusal refusal, size_t limit, size_t size);
 	void (*fault)(emalloc_text text);
-	size_t (*frames)(emalloc_frame *frames, size_t most);
+	size_t (*frames)(emalloc_frame *frames, size_t most, bool freeing);
 	bool (*request_is_over)(void);
 	void (*reset_original)(void);
 	size_t (*limit)(void);
@@ -130,7 +130,7 @@ void emalloc_give_back(void);
 
 /* frames.c: where PHP is. */
 
-size_t emalloc_frames(emalloc_frame *frames, size_t most);
+size_t emalloc_frames(emalloc_frame *frames, size_t most, bool freeing);
 
 /* ending.c: what becomes of a request's values. */
 

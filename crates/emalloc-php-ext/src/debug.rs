@@ -22,11 +22,11 @@ static FILES: Single<Option<Files>> = Single::new(None);
 /// Calls that are looked through for one of a script.
 const NEAR: usize = 8;
 
-/// Where PHP is.
-fn site() -> Site<'static> {
+/// Where PHP is; `freeing` as the glue wants to know it.
+fn site(freeing: bool) -> Site<'static> {
     let mut frames = [Frame::EMPTY; NEAR];
     // SAFETY: it is the glue's function, and there is room for so many.
-    let depth = unsafe { (own().host().frames)(frames.as_mut_ptr(), NEAR) };
+    let depth = unsafe { (own().host().frames)(frames.as_mut_ptr(), NEAR, freeing) };
     let script = frames[..depth]
         .iter()
         .find(|frame| frame.file.text.length > 0);
@@ -55,7 +55,7 @@ fn site() -> Site<'static> {
 pub struct Debugged;
 
 fn allocate(size: usize) -> Result<*mut u8, AllocError> {
-    let block = heap().try_allocate_at(size, site())?;
+    let block = heap().try_allocate_at(size, site(false))?;
     Ok(block.as_ptr())
 }
 
@@ -64,7 +64,7 @@ fn resize(block: *mut u8, size: usize) -> Result<*mut u8, AllocError> {
         return Ok(resize_foreign(block, size));
     };
     // SAFETY: checked mode is part of debug mode: any pointer may be given.
-    let new = unsafe { heap().try_resize_at(old, size, 1, site()) }?;
+    let new = unsafe { heap().try_resize_at(old, size, 1, site(false)) }?;
     Ok(new.as_ptr())
 }
 
@@ -78,7 +78,7 @@ impl Source for Debugged {
     unsafe fn free(block: *mut u8) {
         match own::ours::<true>(block) {
             // SAFETY: as above.
-            Some(block) => unsafe { heap().free_at(block, site()) },
+            Some(block) => unsafe { heap().free_at(block, site(true)) },
             None => own::free_foreign(block),
         }
     }

@@ -124,8 +124,9 @@ pub struct Host {
     pub refused: unsafe extern "C" fn(Refusal, usize, usize) -> bool,
     /// Says on standard error what was wrong with a pointer, and ends the process.
     pub fault: unsafe extern "C" fn(Text) -> !,
-    /// Writes at most so many of PHP's calls, the innermost first; answers how many.
-    pub frames: unsafe extern "C" fn(*mut Frame, usize) -> usize,
+    /// Writes at most so many of PHP's calls, the innermost first; answers how many. The last argument: a block is
+    /// being freed, which may be the code of a call.
+    pub frames: unsafe extern "C" fn(*mut Frame, usize, bool) -> usize,
     /// Whether PHP has freed its last block of the request that ended.
     pub request_is_over: unsafe extern "C" fn() -> bool,
     /// Makes PHP's own heap forget all blocks, as PHP does itself when nobody has handlers in.

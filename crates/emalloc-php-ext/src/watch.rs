@@ -264,7 +264,7 @@ impl Watch {
         };
         let mut frames = [Frame::EMPTY; DEPTH];
         // SAFETY: it is the glue's function, and there is room for so many.
-        let depth = unsafe { (own().host().frames)(frames.as_mut_ptr(), DEPTH) };
+        let depth = unsafe { (own().host().frames)(frames.as_mut_ptr(), DEPTH, false) };
         // SAFETY: the glue wrote them just now; the texts are PHP's, which is not running.
         let stack = unsafe { book.stacks.number(&frames[..depth]) };
         book.sums.resize(book.stacks.len(), Sums::default());
