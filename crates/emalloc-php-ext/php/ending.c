@@ -16,6 +16,10 @@ static int resource_type;
 /* What PHP does in zend_shutdown_executor_values and shutdown_executor if there are no handlers. */
 static void leave_all(zend_resource *resource)
 {
+	if (!(EG(flags) & EG_FLAGS_IN_SHUTDOWN)) {
+		/* Opcache drops the values of what it preloads, and keeps functions and classes. */
+		return;
+	}
 	zend_hash_discard(&EG(symbol_table), 0);
 	zend_hash_discard(EG(zend_constants), EG(persistent_constants_count));
 	zend_hash_discard(EG(function_table), EG(persistent_functions_count));
