@@ -143,6 +143,7 @@ static PHP_RSHUTDOWN_FUNCTION(emalloc)
 	if (profiling) {
 		emalloc_profile_end();
 	}
+	emalloc_is_at_end();
 	if (emalloc_ext_reports_leaks()) {
 		emalloc_collect_cycles_at_end();
 	} else if (!ours) {

@@ -13,10 +13,13 @@
 
 static int resource_type;
 
+/* Whether the modules have heard that the request ends. */
+static bool is_at_end;
+
 /* What PHP does in zend_shutdown_executor_values and shutdown_executor if there are no handlers. */
 static void leave_all(zend_resource *resource)
 {
-	if (!(EG(flags) & EG_FLAGS_IN_SHUTDOWN)) {
+	if (!is_at_end) {
 		/* Opcache drops the values of what it preloads, and keeps functions and classes. */
 		return;
 	}
@@ -40,10 +43,16 @@ void emalloc_ending_start(int module_number)
 
 void emalloc_end_quickly(void)
 {
+	is_at_end = false;
 	/* The first one in the list is closed last. By its key, no script gets to see it. */
 	zval resource;
 	ZVAL_NEW_RES(&resource, 0, NULL, resource_type);
 	zend_hash_str_add(&EG(regular_list), ZEND_STRL("emalloc"), &resource);
+}
+
+void emalloc_is_at_end(void)
+{
+	is_at_end = true;
 }
 
 /* Cycles. */

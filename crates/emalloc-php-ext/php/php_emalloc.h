@@ -137,7 +137,9 @@ size_t emalloc_frames(emalloc_frame *frames, size_t most, bool freeing);
 void emalloc_ending_start(int module_number);
 /* To be called when a request has begun: its end is to be a quick one. */
 void emalloc_end_quickly(void);
-/* To be called when the script has ended: cycles are no leaks. */
+/* To be called when the script has ended. */
+void emalloc_is_at_end(void);
+/* To be called then, if leaks are looked for: cycles are none. */
 void emalloc_collect_cycles_at_end(void);
 
 #endif
