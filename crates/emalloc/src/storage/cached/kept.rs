@@ -119,6 +119,11 @@ impl Kept {
         self.count == MOST && self.last.size > 0
     }
 
+    /// Whether there may be no place for one more piece than the last one.
+    pub(super) fn is_nearly_full(&self) -> bool {
+        self.count + 1 >= MOST
+    }
+
     /// Takes the last piece, if there is one.
     fn take_last(&mut self) -> Option<Piece> {
         let piece = mem::replace(&mut self.last, Piece::NONE);

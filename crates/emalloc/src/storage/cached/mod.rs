@@ -1,10 +1,11 @@
 //! The wrapper `cached`: keeps freed segments warm for the next heap. Owns the public item and what its users may ask;
-//! how much is kept is in `bound.rs`, the table in `kept.rs`, how both are used in `serve.rs`. Nobody ever waits for
-//! another thread here.
+//! how much is kept is in `bound.rs`, the table in `kept.rs`, the place in front of it in `slot.rs`, how all are used in
+//! `serve.rs`. Nobody ever waits for another thread here.
 
 mod bound;
 mod kept;
 mod serve;
+mod slot;
 
 use super::try_cell::{FEW, TryCell};
 use super::{Capabilities, Grant, Storage, StorageError};
@@ -13,6 +14,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::time::Duration;
 use kept::{Kept, Piece};
+use slot::Slot;
 
 /// Keeps freed memory of the storage inside, and hands it out again.
 ///
@@ -51,6 +53,8 @@ pub struct Cached<S: Storage> {
     interval: u64,
     per_request: bool,
     store: TryCell<Store>,
+    /// A segment whose freeing is put off until somebody enters the table; it counts as granted until then.
+    slot: Slot,
     /// Bytes granted and not freed.
     granted: AtomicUsize,
     /// Bytes that are being asked for. They need room, but may yet be refused.
@@ -84,6 +88,7 @@ impl<S: Storage> Cached<S> {
                 kept: Kept::new(),
                 bound: Bound::new(),
             }),
+            slot: Slot::new(),
             granted: AtomicUsize::new(0),
             asked: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
@@ -129,7 +134,7 @@ impl<S: Storage> Cached<S> {
 
     /// Bytes kept now. To the storage inside they are still granted.
     pub fn cached_bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
+        self.bytes.load(Ordering::Relaxed) + self.slot.bytes()
     }
 
     /// Allocations that were served from what was kept.
@@ -149,8 +154,8 @@ impl<S: Storage> Drop for Cached<S> {
     }
 }
 
-// SAFETY: all memory is the inner storage's. What is kept was freed by its user and is in the table
-// once; it leaves the table before it is handed out or freed: with its own size and alignment, or, where
+// SAFETY: all memory is the inner storage's. What is kept was freed by its user and is in the slot or the table
+// once; it leaves them before it is handed out or freed: with its own size and alignment, or, where
 // grants are divisible, in parts that make up the whole.
 unsafe impl<S: Storage> Storage for Cached<S> {
     fn name(&self) -> &str {
@@ -165,6 +170,13 @@ unsafe impl<S: Storage> Storage for Cached<S> {
     }
 
     fn allocate(&self, size: usize, align: usize) -> Result<Grant, StorageError> {
+        if let Some(start) = self.slot.take(size, align) {
+            self.hits.fetch_add(1, Ordering::Relaxed);
+            return Ok(Grant {
+                start,
+                zeroed: false,
+            });
+        }
         if !self.is_whole(size) || !align.is_power_of_two() {
             return Err(StorageError::Unsupported);
         }
@@ -172,6 +184,9 @@ unsafe impl<S: Storage> Storage for Cached<S> {
     }
 
     unsafe fn free(&self, start: NonNull<u8>, size: usize, align: usize) {
+        if self.put_off(start, size, align) {
+            return;
+        }
         let piece = Piece {
             start: start.as_ptr(),
             size,
@@ -252,8 +267,11 @@ unsafe impl<S: Storage> Storage for Cached<S> {
     }
 
     unsafe fn will_fill(&self, start: NonNull<u8>, size: usize) {
-        let granted = self.granted.load(Ordering::Relaxed);
-        if self.with_store(FEW, |store, _| store.bound.is_usual(granted)) == Some(true) {
+        let is_usual = |store: &mut Store, _| {
+            let granted = self.granted.load(Ordering::Relaxed);
+            store.bound.is_usual(granted)
+        };
+        if self.with_store(FEW, is_usual) == Some(true) {
             // SAFETY: as for `free`.
             unsafe { self.inner.will_fill(start, size) };
         }
@@ -284,19 +302,53 @@ mod tests {
     fn whoever_finds_somebody_inside_goes_around() {
         const SIZE: usize = 64 << 10;
         let storage = Cached::new(Counting::new(MALLOC));
-        let grants = [0; 2].map(|_| storage.allocate(SIZE, SIZE).unwrap());
+        let grants = [0; 2].map(|_| storage.allocate(SIZE, 4096).unwrap());
         // SAFETY: granted above.
-        unsafe { storage.free(grants[0].start, SIZE, SIZE) };
+        unsafe { storage.free(grants[0].start, SIZE, 4096) };
         let inside = storage.store.try_enter(1).unwrap();
-        let third = storage.allocate(SIZE, SIZE).unwrap();
+        let third = storage.allocate(SIZE, 4096).unwrap();
         assert_ne!(third.start, grants[0].start);
         for start in [third.start, grants[1].start] {
             // SAFETY: granted above.
-            unsafe { storage.free(start, SIZE, SIZE) };
+            unsafe { storage.free(start, SIZE, 4096) };
         }
         assert_eq!(storage.trim(), 0);
         drop(inside);
         assert_eq!(storage.inner().counts().freed, 2);
+        assert_eq!(storage.trim(), SIZE);
+        assert_eq!(storage.inner().counts().live_grants, 0);
+    }
+
+    #[test]
+    fn what_lies_in_the_slot_makes_room_though_somebody_is_inside() {
+        const SIZE: usize = 64 << 10;
+        let storage = Cached::new(Counting::new(MALLOC));
+        let grant = storage.allocate(SIZE, SIZE).unwrap();
+        let inside = storage.store.try_enter(1).unwrap();
+        // SAFETY: granted above.
+        unsafe { storage.free(grant.start, SIZE, SIZE) };
+        let same = storage.allocate(SIZE, SIZE).unwrap();
+        assert_eq!((same.start, storage.hits()), (grant.start, 1));
+        // SAFETY: granted above.
+        unsafe { storage.free(same.start, SIZE, SIZE) };
+        let other = storage.allocate(SIZE, 4096).unwrap();
+        assert_eq!(storage.cached_bytes(), 0);
+        assert_eq!(storage.inner().counts().live_bytes, SIZE);
+        // While somebody is being granted something, nothing is put there.
+        storage.asked.store(SIZE, Ordering::Relaxed);
+        let third = storage.allocate(SIZE, SIZE).unwrap();
+        // SAFETY: granted above.
+        unsafe { storage.free(third.start, SIZE, SIZE) };
+        assert_eq!(storage.cached_bytes(), 0);
+        storage.asked.store(0, Ordering::Relaxed);
+        let last = storage.allocate(SIZE, SIZE).unwrap();
+        // SAFETY: granted above.
+        unsafe { storage.free(last.start, SIZE, SIZE) };
+        assert_eq!(storage.trim(), SIZE);
+        drop(inside);
+        // SAFETY: granted above.
+        unsafe { storage.free(other.start, SIZE, 4096) };
+        assert_eq!(storage.granted.load(Ordering::Relaxed), 0);
         assert_eq!(storage.trim(), SIZE);
         assert_eq!(storage.inner().counts().live_grants, 0);
     }

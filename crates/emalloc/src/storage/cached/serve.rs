@@ -45,6 +45,7 @@ impl<S: Storage> Cached<S> {
     ) -> Option<T> {
         let (now, ways) = (sys::millis(), self.ways());
         let mut store = self.store.try_enter(looks)?;
+        self.free_put_off(&mut store, ways);
         let granted = self.granted.load(Ordering::Relaxed);
         store.bound.pass_time(now, self.interval, granted);
         let answer = act(&mut store, ways);
@@ -57,6 +58,7 @@ impl<S: Storage> Cached<S> {
         /// Pieces that go back at a time.
         const GOING: usize = 16;
         loop {
+            self.free_put_off(&mut store, ways);
             let granted = self.granted.load(Ordering::Relaxed);
             // Only what was granted raises the bound: a size that is refused must not.
             store.bound.see(granted);
@@ -66,19 +68,25 @@ impl<S: Storage> Cached<S> {
                 .room(granted.saturating_add(asked))
                 .min(self.limit);
             if store.kept.bytes() <= room && !store.kept.is_too_full() {
-                return self.bytes.store(store.kept.bytes(), Ordering::Relaxed);
+                self.bytes.store(store.kept.bytes(), Ordering::SeqCst);
+                // The slot is for times when the table is empty. Whoever put something there before the store above
+                // was seen leaves it to us.
+                if store.kept.bytes() == 0 || self.slot.bytes() == 0 {
+                    return;
+                }
+                continue;
             }
             let mut out = [None; GOING];
             for place in &mut out {
                 let beyond = store.kept.bytes().saturating_sub(room);
                 *place = store.kept.take_cold(beyond, ways);
             }
-            self.bytes.store(store.kept.bytes(), Ordering::Relaxed);
+            self.bytes.store(store.kept.bytes(), Ordering::SeqCst);
             drop(store);
             for piece in out.into_iter().flatten() {
                 self.give_back(piece);
             }
-            if out[GOING - 1].is_none() {
+            if out[GOING - 1].is_none() && self.slot.bytes() == 0 {
                 return;
             }
             // More may be waiting; if somebody else is inside now, it is theirs to do.
@@ -97,13 +105,61 @@ impl<S: Storage> Cached<S> {
         }
     }
 
+    /// Puts the freeing of a segment off if nothing is kept: as often as not the same is asked for next, and then it was
+    /// granted all the time. Says no if it cannot be.
+    ///
+    /// What is granted and kept together stays the same by that, so it is within the bound if it was. It has to be looked at
+    /// before it grows, and grows only by what is `asked` for.
+    #[inline]
+    pub(super) fn put_off(&self, start: NonNull<u8>, size: usize, align: usize) -> bool {
+        if self.bytes.load(Ordering::Relaxed) != 0
+            || size > self.limit
+            || !self.slot.put(start, size, align)
+        {
+            return false;
+        }
+        if self.asked.load(Ordering::SeqCst) != 0 || self.bytes.load(Ordering::SeqCst) != 0 {
+            self.make_room();
+        }
+        true
+    }
+
+    /// Frees what was put off: into the table.
+    fn free_put_off(&self, store: &mut Store, ways: Ways) {
+        if let Some(piece) = self.slot.empty() {
+            let granted = self.granted.fetch_sub(piece.size, Ordering::Relaxed);
+            store.bound.see(granted);
+            // A segment is worth a place, but others may have filled the table since it was found empty.
+            if store.kept.is_nearly_full() || !store.kept.put(piece, ways) {
+                self.give_back(piece);
+            }
+        }
+    }
+
+    /// Gives back what is beyond the bound, also with somebody else inside: then it is what was put off.
+    fn make_room(&self) {
+        if self.with_store(FEW, |_, _| ()).is_none() {
+            self.give_back_put_off();
+        }
+    }
+
+    /// Gives what was put off to the storage inside. Answers the bytes.
+    #[cold]
+    fn give_back_put_off(&self) -> usize {
+        self.slot.empty().map_or(0, |piece| {
+            self.granted.fetch_sub(piece.size, Ordering::Relaxed);
+            self.give_back(piece);
+            piece.size
+        })
+    }
+
     /// Gives everything kept to the storage inside. Answers the bytes.
     pub(super) fn drop_kept(&self) -> usize {
         self.with_store(MANY, |store, _| {
             store.bound.close();
             store.kept.bytes()
         })
-        .unwrap_or(0)
+        .unwrap_or_else(|| self.give_back_put_off())
     }
 
     /// Keeps what `less` of the granted bytes were, or gives it back.
@@ -150,11 +206,12 @@ impl<S: Storage> Cached<S> {
                 Step::Granted(_) => &self.granted,
                 Step::Other(_) | Step::Nothing => &self.asked,
             };
-            count.fetch_add(size, Ordering::Relaxed);
+            count.fetch_add(size, Ordering::SeqCst);
             step
         });
         found.unwrap_or_else(|| {
-            self.asked.fetch_add(size, Ordering::Relaxed);
+            self.asked.fetch_add(size, Ordering::SeqCst);
+            self.give_back_put_off();
             Step::Nothing
         })
     }
@@ -220,7 +277,7 @@ impl<S: Storage> Cached<S> {
         more: usize,
         act: impl FnOnce() -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
-        self.asked.fetch_add(more, Ordering::Relaxed);
+        self.asked.fetch_add(more, Ordering::SeqCst);
         let answer = act();
         if answer.is_ok() {
             self.granted.fetch_add(more, Ordering::Relaxed);
@@ -238,7 +295,7 @@ impl<S: Storage> Cached<S> {
     ) -> Result<T, StorageError> {
         let answer = self.growing(new.saturating_sub(old), || {
             // What is kept makes room before the grant grows; how much was granted is noted before it shrinks.
-            self.with_store(FEW, |_, _| ());
+            self.make_room();
             match act() {
                 Err(error) if is_shortage(error) && self.drop_kept() != 0 => act(),
                 answer => answer,

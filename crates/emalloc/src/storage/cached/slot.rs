@@ -1,0 +1,117 @@
+//! The slot of `cached`: one freed segment in front of the table, put there and taken by one exchange. Used by
+//! `cached` only.
+
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+use super::kept::Piece;
+use crate::layout::MIN_SEGMENT;
+
+/// The bits of an address that are free in a multiple of the least segment size and hold any binary logarithm.
+const TAG: usize = 63;
+
+/// One segment or none: its address and, in the lowest bits, the binary logarithm of its size, which is its alignment too.
+///
+/// The word says all there is to know of what lies there, and whoever exchanges it for null owns that: nothing else is read
+/// beforehand, so it does not matter if the same segment was taken and put back in between.
+#[derive(Debug)]
+pub(super) struct Slot(AtomicPtr<u8>);
+
+impl Slot {
+    pub(super) const fn new() -> Self {
+        Self(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    /// Puts a segment there. Says no if something lies there, or it is no segment.
+    #[inline]
+    pub(super) fn put(&self, start: NonNull<u8>, size: usize, align: usize) -> bool {
+        let address = start.addr().get();
+        if size != align || size < MIN_SEGMENT || !address.is_multiple_of(size) {
+            return false;
+        }
+        let word = tagged(start.as_ptr(), size);
+        // Sequentially consistent: whoever puts then looks at the counts, whoever changes those then looks here.
+        self.0
+            .compare_exchange(ptr::null_mut(), word, Ordering::SeqCst, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    /// Takes what lies there if it is a segment of that size.
+    #[inline]
+    pub(super) fn take(&self, size: usize, align: usize) -> Option<NonNull<u8>> {
+        let word = self.0.load(Ordering::Relaxed);
+        if size != align || !size.is_power_of_two() || size != size_in(word) {
+            return None;
+        }
+        self.0
+            .compare_exchange(word, ptr::null_mut(), Ordering::Acquire, Ordering::Relaxed)
+            .ok()?;
+        NonNull::new(start_in(word))
+    }
+
+    /// Takes what lies there, whatever it is.
+    pub(super) fn empty(&self) -> Option<Piece> {
+        if self.bytes() == 0 {
+            return None;
+        }
+        let word = self.0.swap(ptr::null_mut(), Ordering::Acquire);
+        let size = size_in(word);
+        (size > 0).then(|| Piece {
+            start: start_in(word),
+            size,
+            align: size,
+            warm_end: false,
+        })
+    }
+
+    /// The size of what lies there; 0 if nothing does.
+    pub(super) fn bytes(&self) -> usize {
+        size_in(self.0.load(Ordering::SeqCst))
+    }
+}
+
+fn tagged(start: *mut u8, size: usize) -> *mut u8 {
+    start.map_addr(|address| address | size.trailing_zeros() as usize)
+}
+
+fn start_in(word: *mut u8) -> *mut u8 {
+    word.map_addr(|address| address & !TAG)
+}
+
+fn size_in(word: *mut u8) -> usize {
+    // Null would be a segment of one byte.
+    (1 << (word.addr() & TAG)) & !1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_segment_lies_there_as_it_was_put() {
+        let at = |address: usize| NonNull::new(ptr::without_provenance_mut::<u8>(address)).unwrap();
+        let slot = Slot::new();
+        assert!(slot.take(1, 1).is_none() && slot.empty().is_none());
+        // Too small, not as large as aligned, not aligned at all.
+        assert!(!slot.put(at(MIN_SEGMENT), MIN_SEGMENT / 2, MIN_SEGMENT / 2));
+        assert!(!slot.put(at(MIN_SEGMENT), 2 * MIN_SEGMENT, MIN_SEGMENT));
+        assert!(!slot.put(at(MIN_SEGMENT), 2 * MIN_SEGMENT, 2 * MIN_SEGMENT));
+        for size in [MIN_SEGMENT, 1 << 30] {
+            let start = at(size);
+            assert!(slot.put(start, size, size));
+            assert!(!slot.put(at(MIN_SEGMENT), MIN_SEGMENT, MIN_SEGMENT));
+            assert_eq!(slot.bytes(), size);
+            for (other, align) in [(size / 2, size / 2), (size, size / 2), (3 * size / 2, size)] {
+                assert_eq!(slot.take(other, align), None);
+            }
+            assert_eq!(slot.take(size, size), Some(start));
+            assert_eq!((slot.bytes(), slot.take(size, size)), (0, None));
+            assert!(slot.put(start, size, size));
+            let piece = slot.empty().unwrap();
+            assert_eq!(
+                (piece.start(), piece.size, piece.align),
+                (Some(start), size, size)
+            );
+        }
+    }
+}
