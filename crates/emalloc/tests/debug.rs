@@ -56,6 +56,25 @@ fn overruns_and_underruns() {
 }
 
 #[test]
+fn what_grows_bit_by_bit_is_not_copied_at_each_step() {
+    let heap = heap(Debug::new());
+    let (mut block, mut moves) = (heap.allocate_at(100 << 10, c(1)), 0);
+    for size in ((100 << 10)..(1 << 20)).step_by(100) {
+        // SAFETY: the block is alive, and the old pointer is used no more.
+        let grown = unsafe { heap.resize_at(block, size, c(2)) };
+        moves += usize::from(grown != block);
+        block = grown;
+        // SAFETY: it is alive and has so many bytes.
+        assert_eq!(unsafe { heap.usable_size(block) }, Ok(size));
+    }
+    assert!(moves < 40, "{moves}");
+    write(block, (1 << 20) - 1, 2, 0);
+    free(&heap, block, 3);
+    assert!(reports()[0].starts_with("overrun "));
+    heap.check().unwrap();
+}
+
+#[test]
 fn more_than_a_guard() {
     let heap = heap(Debug::new());
     let blocks: Vec<_> = (0..20).map(|line| heap.allocate_at(40, c(line))).collect();

@@ -10,7 +10,11 @@ use crate::heap::error::AllocError;
 use crate::heap::fault::{Fault, FaultKind};
 use crate::heap::site::Site;
 use crate::heap::state::State;
-use crate::layout::MIN_ALIGN;
+use crate::layout::{MIN_ALIGN, PAGE};
+
+/// A block of so many bytes grows where it is while there is room behind it, and gets some when it has to move: copied
+/// at each step, what is written bit by bit would take hours.
+const STAYS: usize = 64 << 10;
 
 /// What a new block holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -33,13 +37,26 @@ impl State {
         at: Site<'_>,
     ) -> *mut u8 {
         self.count_operation(debugging, at);
+        self.allocate_spared(debugging, (size, align, 0), content, at)
+    }
+
+    /// As [`allocate_debugged`](Self::allocate_debugged), with room for `spare` bytes more behind the block.
+    fn allocate_spared(
+        &self,
+        debugging: &Debugging,
+        (size, align, spare): (usize, usize, usize),
+        content: Content,
+        at: Site<'_>,
+    ) -> *mut u8 {
         let offset = if align <= MIN_ALIGN { 0 } else { align };
         let overflow = AllocError::Overflow {
             count: 1,
             size,
             offset,
         };
-        let Some(shape) = Shape::new(&debugging.options, size, align) else {
+        let spared = size.checked_add(spare);
+        let Some(shape) = spared.and_then(|bytes| Shape::new(&debugging.options, bytes, align))
+        else {
             return self.refuse(overflow);
         };
         let mut start = self.allocate_unseen(shape.total, shape.align);
@@ -180,8 +197,8 @@ impl State {
         Ok(())
     }
 
-    /// Makes the block at `block` hold `size` bytes: elsewhere, unless it becomes smaller by less than half. Null
-    /// after `refuse`.
+    /// Makes the block at `block` hold `size` bytes: elsewhere, unless it becomes smaller by less than half, or is large
+    /// and there is room behind it. Null after `refuse`.
     pub(in crate::heap) fn resize_debugged(
         &self,
         debugging: &Debugging,
@@ -189,6 +206,7 @@ impl State {
         (size, align): (usize, usize),
         at: Site<'_>,
     ) -> *mut u8 {
+        self.count_operation(debugging, at);
         let (raw, record) = match self.verify(debugging, block, at) {
             Ok(found) => found,
             Err(fault) => return self.refuse(AllocError::BadPointer(fault)),
@@ -198,9 +216,26 @@ impl State {
         if fits && size >= record.size / 2 && (record.guard_page == 0 || size == record.size) {
             return self.cut_debugged(raw, record, size, at);
         }
+        let grows = size > record.size && record.size >= STAYS && record.guard_page == 0;
+        let room = debugging.options.guards.saturating_add(record.front);
+        if grows && aligned && size <= raw.bytes.saturating_sub(room) {
+            let before = record.size;
+            let block = self.cut_debugged(raw, record, size, at);
+            if let (Some(byte), Some(record)) = (debugging.options.fill, raw.record()) {
+                raw.fill(&record, before, byte);
+            }
+            return block;
+        }
         let bytes = size.min(record.size);
         let content = Content::Copied(bytes);
-        let new = self.allocate_debugged(debugging, (size, align), content, at);
+        // At the beginning of a page it is aligned as any size it comes to asks for.
+        let mut new = match grows {
+            true => self.allocate_spared(debugging, (size, align.max(PAGE), size / 8), content, at),
+            false => ptr::null_mut(),
+        };
+        if new.is_null() {
+            new = self.allocate_spared(debugging, (size, align, 0), content, at);
+        }
         if new.is_null() {
             // There is no room for a copy, but the block is large enough as it is.
             return match fits {
@@ -214,7 +249,7 @@ impl State {
         new
     }
 
-    /// Makes a block end earlier, or where it ends.
+    /// Makes a block of its raw block end at `size` bytes.
     fn cut_debugged(&self, raw: Raw, mut record: Record, size: usize, at: Site<'_>) -> *mut u8 {
         record.size = size;
         record.allocated = at.keep();
