@@ -4,7 +4,7 @@
 use core::alloc::Layout;
 use core::array;
 use core::cell::Cell;
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
 
 use super::debug::{Debug, Debugging};
 use super::error::HeapError;
@@ -189,7 +189,8 @@ struct Plan {
     debugging: usize,
     storage: usize,
     handler: usize,
-    nursery: Nursery,
+    /// Its first grain, if there is one.
+    nursery: Option<usize>,
     pages: usize,
 }
 
@@ -293,12 +294,9 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
             usage: Usage::new(),
             gate: Gate::new(size),
             geometry,
-            fresh: array::from_fn(|_| Fresh {
-                next: Cell::new(ptr::null_mut()),
-                bytes: Cell::new(0),
-            }),
+            fresh: [const { Fresh::none() }; _],
             run_counts: [const { Cell::new(0) }; _],
-            nursery: plan.nursery,
+            nursery: Nursery::new(plan.nursery),
             free_runs: FreeRuns::new(),
             growing_end: Cell::new(0),
             index: Index::new(),
@@ -338,8 +336,10 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
         unsafe { handler_at.write(self.handler) };
         let heap = Heap::from_state(state_at);
         let state = heap.state();
-        state.set_mode(mode::CHECKED, checked);
-        state.set_mode(mode::DEBUGGED, options.debug.is_some());
+        if checked {
+            state.set_mode(mode::CHECKED, true);
+            state.set_mode(mode::DEBUGGED, options.debug.is_some());
+        }
         state.link(segment);
         state.enter_pages(segment);
         state.close_reserve();

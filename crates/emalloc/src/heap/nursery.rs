@@ -30,19 +30,26 @@ pub(super) struct Nursery {
 }
 
 impl Nursery {
-    /// The nursery that begins at grain `start`, if a segment of `pages` pages has so much to spare; and the pages
-    /// up to its end.
-    pub fn plan(start: usize, pages: usize) -> (Self, usize) {
+    /// Where the nursery begins that could at grain `start`, if a segment of `pages` pages has so much to spare; and the
+    /// pages up to its end.
+    pub fn plan(start: usize, pages: usize) -> (Option<usize>, usize) {
         let end = (start + NURSERY_GRAINS).div_ceil(PAGE_GRAINS);
-        let exists = end <= pages / 8;
-        let nursery = Self {
-            start,
-            next: Cell::new(start),
-            exists,
+        if end <= pages / 8 {
+            (Some(start), end)
+        } else {
+            (None, start.div_ceil(PAGE_GRAINS))
+        }
+    }
+
+    /// The nursery that begins at grain `start`, or none.
+    pub fn new(start: Option<usize>) -> Self {
+        let first = start.unwrap_or(0);
+        Self {
+            start: first,
+            next: Cell::new(first),
+            exists: start.is_some(),
             sorted: [const { List::new() }; _],
-        };
-        let without = start.div_ceil(PAGE_GRAINS);
-        (nursery, if exists { end } else { without })
+        }
     }
 }
 

@@ -72,6 +72,15 @@ pub(super) struct Fresh {
     pub bytes: Cell<usize>,
 }
 
+impl Fresh {
+    pub const fn none() -> Self {
+        Self {
+            next: Cell::new(ptr::null_mut()),
+            bytes: Cell::new(0),
+        }
+    }
+}
+
 /// How things stand between the soft limit and the handler.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum SoftLimit {
