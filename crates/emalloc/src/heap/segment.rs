@@ -307,12 +307,8 @@ impl Segment {
 
     /// Sets the map for `count` grains from `grain` on.
     pub fn fill_grains(self, grain: usize, count: usize, value: u8) {
-        // In one go, C libraries would fill as much by an instruction that takes longer to begin than to do it.
-        for offset in (0..count).step_by(1024) {
-            let bytes = (count - offset).min(1024);
-            // SAFETY: callers stay within the pages of the segment and one more; the map has that room.
-            unsafe { self.byte(MAP + grain + offset).write_bytes(value, bytes) }
-        }
+        // SAFETY: callers stay within the pages of the segment and one more; the map has that room.
+        unsafe { self.byte(MAP + grain).write_bytes(value, count) }
     }
 
     /// The page of this segment in which `address` lies, or the one behind the last.
