@@ -280,7 +280,7 @@ fn a_table_that_is_full_says_so() {
     assert!(heap.start_sampling(none).is_ok());
     heap.stop_sampling();
     assert!(matches!(
-        heap.start_sampling(Sampling::default().memory(usize::MAX / 4)),
+        heap.start_sampling(Sampling::default().memory(usize::MAX / 2)),
         Err(StorageError::Exhausted { .. })
     ));
     assert_eq!(heap.sampling(), None);
