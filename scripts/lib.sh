@@ -72,6 +72,23 @@ tests_missing() {
     fi
 }
 
+# misuses COMMAND STATUS REPORT DEED...: `COMMAND clean` must answer 0, and COMMAND with each deed STATUS and a report
+# like that.
+misuses() {
+    local command=$1 status=$2 report=$3 deed said rc
+    shift 3
+    "$command" clean
+    for deed in "$@"; do
+        rc=0
+        said=$("$command" "$deed" 2>&1) || rc=$?
+        if [ "$rc" -ne "$status" ] || ! grep -qE "$report" <<<"$said"; then
+            printf 'error: %s answered %d\n%s\n' "$deed" "$rc" "$said"
+            return 1
+        fi
+        echo "$deed: $(grep -m 1 -oE "$report" <<<"$said")"
+    done
+}
+
 # excerpt LOG: where the trouble begins, each place with what follows it, and how it all ends.
 excerpt() {
     grep -a -m 12 -A 12 -E 'panicked at|ERROR: |WARNING: ThreadSanitizer|^==[0-9]+== +[A-Z]|nhandled|^error' "$1" |

@@ -9,7 +9,8 @@ usage() {
 usage: scripts/sanitize.sh [--work DIR] [address|leak|thread|all]...
 
 Builds the unit and integration tests of the crate emalloc and runs them under
-  address  use after free, overflow, leaks
+  address  use after free, overflow, leaks; then with the feature `asan`, by which it knows the blocks of
+           debug mode: a correct program must pass, and each misuse of a block must be found
   leak     leaks only
   thread   data races; the standard library is built from source for it, see scripts/lib.sh
   all      one after the other (default)
@@ -30,16 +31,29 @@ export TSAN_OPTIONS=allocator_may_return_null=1
 
 # Tests of time are left out: instrumented, other things cost the most.
 
-# prebuilt NAME: with rustup's own standard library. `--target` keeps build scripts as they are.
+# prebuilt NAME COMMAND ARGS...: cargo with rustup's own standard library. `--target` keeps build scripts as they are.
 prebuilt() {
-    RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=$1" CARGO_TARGET_DIR="$WORK/target-$1" \
-        cargo test --locked --target "$HOST" --package emalloc --lib --tests --all-features --no-fail-fast \
-        -- --skip cost_of_
+    local sanitizer=$1 command=$2
+    shift 2
+    RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=$sanitizer" CARGO_TARGET_DIR="$WORK/target-$sanitizer" \
+        cargo "$command" --locked --target "$HOST" --package emalloc "$@"
 }
 
-address() { prebuilt address; }
+# Without the feature `asan`: some tests write where nobody may, and look at what debug mode says.
+tests() { prebuilt "$1" test --lib --tests --no-fail-fast -- --skip cost_of_; }
 
-leak() { prebuilt leak; }
+# deed NAME: runs it. Answers the sanitizer's status.
+deed() { prebuilt address run --quiet --features asan --example misuse -- "$1"; }
+
+address() { tests address; }
+
+blocks() {
+    prebuilt address test --features asan --test debug_model
+    misuses deed 1 'AddressSanitizer: use-after-poison' \
+        read-after-free write-after-free overrun underrun after-resize
+}
+
+leak() { tests leak; }
 
 # With a prebuilt standard library this one sees races that are none.
 thread() {
@@ -72,6 +86,7 @@ main() {
     for sanitizer in "${sanitizers[@]}"; do
         [ "$sanitizer" != thread ] || need std-source std_source
         step "$sanitizer" "$sanitizer"
+        [ "$sanitizer" != address ] || step address-blocks blocks
     done
     check_end
 }

@@ -37,6 +37,44 @@ mod os;
 )]
 mod processor;
 
+// Telling the tools that watch the program's memory, in builds for them.
+#[cfg_attr(
+    all(
+        feature = "valgrind",
+        feature = "asan",
+        target_arch = "x86_64",
+        target_os = "linux"
+    ),
+    path = "watch_both.rs"
+)]
+#[cfg_attr(
+    all(
+        feature = "valgrind",
+        not(feature = "asan"),
+        target_arch = "x86_64",
+        target_os = "linux"
+    ),
+    path = "watch_valgrind.rs"
+)]
+#[cfg_attr(
+    all(
+        feature = "asan",
+        not(feature = "valgrind"),
+        target_arch = "x86_64",
+        target_os = "linux"
+    ),
+    path = "watch_asan.rs"
+)]
+#[cfg_attr(
+    not(all(
+        any(feature = "valgrind", feature = "asan"),
+        target_arch = "x86_64",
+        target_os = "linux"
+    )),
+    path = "watch_none.rs"
+)]
+mod watch;
+
 /// A moment as clocks on walls show it. Months and weekdays count from 0, for January and Sunday.
 #[derive(Clone, Copy, Debug)]
 pub struct LocalTime {
@@ -58,3 +96,4 @@ pub struct LocalTime {
 
 pub use os::*;
 pub use processor::prefetch;
+pub use watch::*;

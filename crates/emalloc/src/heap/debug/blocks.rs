@@ -85,6 +85,9 @@ impl State {
             (Content::Copied(bytes), Some(byte)) => raw.fill(&record, bytes, byte),
             _ => {}
         }
+        if content != Content::Zeroed {
+            raw.hand_out(&record);
+        }
         raw.write(record);
         raw.block(&record).as_ptr()
     }
@@ -146,6 +149,7 @@ impl State {
             // Nobody knows any more which of them cannot be touched. If the system refuses, they stay so.
             raw.open_all();
         }
+        raw.give_up();
         let front = Shape::new(options, 0, MIN_ALIGN).map_or(RECORD, |shape| shape.front);
         let size = raw.bytes.saturating_sub(front + options.guards);
         let record = Record::new(size, front.min(raw.bytes - size), Site::UNKNOWN);

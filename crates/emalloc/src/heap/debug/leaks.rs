@@ -40,10 +40,9 @@ pub struct Leaks<'a> {
 }
 
 /// The record at `place`.
-fn record<'a>(place: NonNull<Record>) -> &'a Record {
-    // SAFETY: the list leads to records that were sound when it was made; the heap is at rest since, and nobody keeps
-    // the reference over a change of a link.
-    unsafe { place.as_ref() }
+fn record(place: NonNull<Record>) -> Record {
+    // SAFETY: the list leads to records that were sound when it was made; the heap is at rest since.
+    unsafe { Record::look(place) }
 }
 
 /// Whether `a` comes before `b`: by file and line, then by address.
@@ -56,7 +55,7 @@ fn is_before(a: NonNull<Record>, b: NonNull<Record>) -> bool {
 fn link(place: NonNull<Record>, next: Option<NonNull<Record>>) {
     let next = next.map_or(ptr::null_mut(), NonNull::as_ptr);
     // SAFETY: it is a live block's record.
-    unsafe { (*place.as_ptr()).link = next };
+    unsafe { Record::lead(place, next) };
 }
 
 fn next(place: NonNull<Record>) -> Option<NonNull<Record>> {

@@ -214,13 +214,14 @@ impl State {
         if !silent && !debugging.silent.get() {
             self.at_rest(|| self.report_leaks(debugging));
         }
-        if debugging.options.guard_pages {
+        if debugging.options.guard_pages || sys::WATCHED {
             self.at_rest(|| {
                 self.each_raw(&mut |raw| {
                     if let Some(record) = raw.record().filter(|record| record.guard_page > 0) {
                         // If the system refuses, there is nothing that could be done about it.
                         raw.open_pages(&record);
                     }
+                    raw.give_up();
                 });
             });
         }

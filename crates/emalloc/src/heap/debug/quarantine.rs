@@ -95,6 +95,7 @@ impl State {
             held.bytes.set(held.bytes.get() - raw.bytes);
             self.check_held(debugging, raw, &record, Some(at));
             if record.guard_page == 0 || raw.open_pages(&record) {
+                raw.give_up();
                 let freed = self.free_unseen(raw.start);
                 debug_assert!(freed.is_ok());
             }

@@ -4,6 +4,7 @@
 use core::ptr::{self, NonNull};
 
 use crate::heap::site::{Relayed, Site};
+use crate::sys;
 
 /// What a record says of its block. The values are the original's.
 pub(super) mod life {
@@ -70,7 +71,25 @@ impl Record {
     pub unsafe fn write(mut self, place: NonNull<Self>) {
         self.seal = self.seal_at(place.as_ptr());
         // SAFETY: the caller's promise.
+        unsafe { sys::allow(place.as_ptr().cast(), RECORD) };
+        // SAFETY: the caller's promise.
         unsafe { place.write(self) };
+        // SAFETY: the caller's promise.
+        unsafe { sys::forbid(place.as_ptr().cast(), RECORD) };
+    }
+
+    /// What lies at `place`.
+    ///
+    /// # Safety
+    /// `place` is the beginning of a raw block of ours, which is large enough.
+    pub unsafe fn look(place: NonNull<Self>) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { sys::allow(place.as_ptr().cast(), RECORD) };
+        // SAFETY: the caller's promise; all of a record is numbers and pointers, which may be anything.
+        let record = unsafe { place.read() };
+        // SAFETY: the caller's promise.
+        unsafe { sys::forbid(place.as_ptr().cast(), RECORD) };
+        record
     }
 
     /// The record at `place`, if it is as it was written.
@@ -78,8 +97,21 @@ impl Record {
     /// # Safety
     /// `place` is the beginning of a raw block of ours, which is large enough.
     pub unsafe fn read(place: NonNull<Self>) -> Option<Self> {
-        // SAFETY: the caller's promise; all of a record is numbers and pointers, which may be anything.
-        let record = unsafe { place.read() };
+        // SAFETY: the caller's promise.
+        let record = unsafe { Self::look(place) };
         (record.seal == record.seal_at(place.as_ptr())).then_some(record)
+    }
+
+    /// Makes the record at `place` lead to `next`.
+    ///
+    /// # Safety
+    /// There is a record at `place`, of a raw block of ours.
+    pub unsafe fn lead(place: NonNull<Self>, next: *mut Self) {
+        // SAFETY: the caller's promise.
+        unsafe { sys::allow(place.as_ptr().cast(), RECORD) };
+        // SAFETY: the caller's promise.
+        unsafe { (*place.as_ptr()).link = next };
+        // SAFETY: the caller's promise.
+        unsafe { sys::forbid(place.as_ptr().cast(), RECORD) };
     }
 }

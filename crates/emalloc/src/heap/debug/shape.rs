@@ -6,7 +6,7 @@ use core::ptr::{self, NonNull};
 use core::slice;
 
 use super::options::Debug;
-use super::record::{RECORD, Record};
+use super::record::{RECORD, Record, life};
 use super::report::Change;
 use crate::layout::{MIN_ALIGN, PAGE, round_up};
 use crate::sys;
@@ -113,6 +113,40 @@ impl Raw {
     pub fn write(self, record: Record) {
         // SAFETY: as above.
         unsafe { record.write(self.place()) };
+        self.close(&record);
+    }
+
+    /// Tells the tools that watch the program that the heap is about to look at a part, or to write there.
+    fn open(self, (from, to): Part) {
+        let start = self.start.as_ptr().wrapping_add(from);
+        // SAFETY: parts lie inside the raw block.
+        unsafe { sys::allow(start, to.saturating_sub(from)) };
+    }
+
+    /// Tells them what is not the program's: all around its block, and the block as well while it is held back.
+    fn close(self, record: &Record) {
+        let forbid = |(from, to): Part| {
+            let start = self.start.as_ptr().wrapping_add(from);
+            // SAFETY: as in `open`.
+            unsafe { sys::forbid(start, to - from) };
+        };
+        if record.life == life::HELD {
+            forbid((0, self.bytes));
+        } else {
+            forbid((0, record.front));
+            forbid((record.front + record.size, self.bytes));
+        }
+    }
+
+    /// Tells them that the program has the block, and has written nothing there yet.
+    pub fn hand_out(self, record: &Record) {
+        // SAFETY: the block lies inside the raw block.
+        unsafe { sys::hand_out(self.block(record).as_ptr(), record.size) };
+    }
+
+    /// Tells them nothing of the raw block any more.
+    pub fn give_up(self) {
+        self.open((0, self.bytes));
     }
 
     pub fn block(self, record: &Record) -> NonNull<u8> {
@@ -143,6 +177,7 @@ impl Raw {
     pub fn write_guards(self, record: &Record) {
         let (front, back) = self.guards(record);
         for (from, to) in [front, back] {
+            self.open((from, to));
             for at in (from..to).step_by(STRETCH) {
                 let piece = &GUARD[at % STRETCH..][..STRETCH.min(to - at)];
                 // SAFETY: as in `content`; the constant overlaps nothing.
@@ -155,11 +190,13 @@ impl Raw {
                 };
             }
         }
+        self.close(record);
     }
 
     /// Fills the block from byte `from` on.
     pub fn fill(self, record: &Record, from: usize, byte: u8) {
         if from < record.size {
+            self.open((record.front + from, record.front + record.size));
             // SAFETY: inside the block.
             unsafe {
                 ptr::write_bytes(
@@ -168,6 +205,7 @@ impl Raw {
                     record.size - from,
                 )
             };
+            self.close(record);
         }
     }
 
@@ -206,13 +244,20 @@ impl Raw {
     /// What was written in front of the block, and behind it.
     pub fn guard_changes(self, record: &Record) -> (Option<Change>, Option<Change>) {
         let (front, back) = self.guards(record);
-        (self.change(front, &GUARD), self.change(back, &GUARD))
+        self.open(front);
+        self.open(back);
+        let changes = (self.change(front, &GUARD), self.change(back, &GUARD));
+        self.close(record);
+        changes
     }
 
     /// What was written into a block that is filled with `byte`.
     pub fn fill_change(self, record: &Record, byte: u8) -> Option<Change> {
         let part = (record.front, record.front + record.size);
-        self.change(part, &[byte; _])
+        self.open(part);
+        let change = self.change(part, &[byte; _]);
+        self.close(record);
+        change
     }
 
     /// The pages that are the block's alone, its guard page included.
