@@ -8,6 +8,7 @@
 # cargo-c does it. If it is not there, it is installed into the checks' work folder first (about five minutes, once; needs
 # pkg-config and OpenSSL's headers, which are installed if this is root). EMALLOC_CARGO_C=0, or a failure of that, means
 # that cargo alone builds the same files and they are put in place by hand. DESTDIR is put in front of the prefix.
+# EMALLOC_FEATURES: features of the crate emalloc-c, such as `valgrind,asan`.
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -41,12 +42,13 @@ have_cargo_c() {
 
 by_cargo_c() {
     cargo cinstall --locked --manifest-path crates/emalloc-c/Cargo.toml --profile c --target-dir "$BUILD" \
-        --prefix "$PREFIX" --libdir lib ${DESTDIR:+--destdir "$DESTDIR"}
+        ${EMALLOC_FEATURES:+--features "$EMALLOC_FEATURES"} --prefix "$PREFIX" --libdir lib ${DESTDIR:+--destdir "$DESTDIR"}
 }
 
 by_hand() {
     local soname=libemalloc.so.${VERSION%%.*} made=$BUILD/c
-    cargo rustc --locked --package emalloc-c --lib --profile c --target-dir "$BUILD" --crate-type staticlib,cdylib -- \
+    cargo rustc --locked --package emalloc-c --lib --profile c --target-dir "$BUILD" ${EMALLOC_FEATURES:+--features "$EMALLOC_FEATURES"} \
+        --crate-type staticlib,cdylib -- \
         -C "link-arg=-Wl,-soname,$soname"
     install -D -m 644 crates/emalloc-c/include/emalloc.h "${DESTDIR:-}$PREFIX/include/emalloc.h"
     install -D -m 755 "$made/libemalloc_c.so" "$LIB/libemalloc.so.$VERSION"

@@ -89,6 +89,20 @@ misuses() {
     done
 }
 
+# c_library: the C library with the features for tools that watch memory, installed into the work folder.
+c_library() { EMALLOC_CARGO_C=0 EMALLOC_FEATURES=valgrind,asan EMALLOC_CHECKS=$WORK scripts/install-c.sh "$WORK/c-watched"; }
+
+# c_deed DEED CC-ARGUMENT...: compiles a C program with that library, an example for `clean`, else that deed of the
+# library's tests; runs it in debug mode, through the command in the array `through` if there is one.
+c_deed() {
+    local source=crates/emalloc-c/tests/c/deeds/$1.c program=$WORK/c-watched/$1
+    [ "$1" != clean ] || source=examples/c/request_server.c
+    shift
+    cc -std=c11 -g "$@" -I"$WORK/c-watched/include" "$source" -L"$WORK/c-watched/lib" -lemalloc \
+        -Wl,-rpath,"$WORK/c-watched/lib" -o "$program"
+    EMALLOC_DEBUG=1 "${through[@]}" "$program"
+}
+
 # excerpt LOG: where the trouble begins, each place with what follows it, and how it all ends.
 excerpt() {
     grep -a -m 12 -A 12 -E 'panicked at|ERROR: |WARNING: ThreadSanitizer|^==[0-9]+== +[A-Z]|nhandled|^error' "$1" |

@@ -9,8 +9,8 @@ usage() {
 usage: scripts/sanitize.sh [--work DIR] [address|leak|thread|all]...
 
 Builds the unit and integration tests of the crate emalloc and runs them under
-  address  use after free, overflow, leaks; then with the feature `asan`, by which it knows the blocks of
-           debug mode: a correct program must pass, and each misuse of a block must be found
+  address  use after free, overflow, leaks; then the crate and the C library with the feature `asan`, by
+           which it knows the blocks of debug mode: a correct program must pass, and each misuse of a block must be found
   leak     leaks only
   thread   data races; the standard library is built from source for it, see scripts/lib.sh
   all      one after the other (default)
@@ -53,6 +53,14 @@ blocks() {
         read-after-free write-after-free overrun underrun after-resize
 }
 
+c_asan() { c_deed "$1" -fsanitize=address; }
+
+c_blocks() {
+    local through=()
+    c_library
+    misuses c_asan 1 'AddressSanitizer: use-after-poison' overrun underrun write_after_free
+}
+
 leak() { tests leak; }
 
 # With a prebuilt standard library this one sees races that are none.
@@ -86,7 +94,9 @@ main() {
     for sanitizer in "${sanitizers[@]}"; do
         [ "$sanitizer" != thread ] || need std-source std_source
         step "$sanitizer" "$sanitizer"
-        [ "$sanitizer" != address ] || step address-blocks blocks
+        [ "$sanitizer" = address ] || continue
+        step blocks blocks
+        step blocks-c c_blocks
     done
     check_end
 }

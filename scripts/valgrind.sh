@@ -10,8 +10,8 @@ usage: scripts/valgrind.sh [--work DIR] [-- TEST-ARGUMENTS...]
 
 Runs the unit and integration tests of the crate emalloc under valgrind: uninitialised reads,
 invalid accesses and definite leaks are failures. What follows `--` goes to cargo test, for
-example `-- --test conformance`. Without it, also: the crate built with the feature `valgrind`, by which memcheck
-knows the blocks of debug mode; a correct program must pass, and each misuse of a block must be found.
+example `-- --test conformance`. Without it, also: the crate and the C library built with the feature `valgrind`, by
+which memcheck knows the blocks of debug mode; a correct program must pass, and each misuse of a block must be found.
 
 As root it installs valgrind with apt-get where it is missing; otherwise it says so and stops.
 
@@ -77,6 +77,12 @@ blocks() {
         read-after-free write-after-free overrun underrun after-resize uninitialised
 }
 
+c_blocks() {
+    local through=(valgrind --quiet --error-exitcode=99)
+    c_library
+    misuses c_deed 99 'Invalid write of size [0-9]' overrun underrun write_after_free
+}
+
 # In a function, so that all of this file is read before any of it runs.
 main() {
     work=
@@ -94,7 +100,10 @@ main() {
     need valgrind-package packages valgrind
     need mremap grown_mappings
     step valgrind tests "$@"
-    [ $# -gt 0 ] || step valgrind-blocks blocks
+    if [ $# -eq 0 ]; then
+        step blocks blocks
+        step blocks-c c_blocks
+    fi
     check_end
 }
 
