@@ -16,8 +16,12 @@ php_fetch() {
     [ ! -e "$WORK/$PHP_SOURCE" ] || return 0
     local apt="$WORK/apt" mirror options
     mirror=$(debian_mirror)
+    if [ -z "$mirror" ]; then
+        echo "the package sources of this machine name no Debian mirror to fetch PHP's source from" >&2
+        return 1
+    fi
     mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
-    echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror:-http://deb.debian.org/debian} bookworm main" \
+    echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror bookworm main" \
         >"$apt/sources.list"
     options=(
         -o "Dir::Etc::sourcelist=$apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
