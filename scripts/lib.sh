@@ -141,8 +141,9 @@ packages() {
 
 # debian_mirror: the address of the Debian mirror that this machine itself uses.
 debian_mirror() {
+    # Not all of these files are there on every machine, and none may name one: no failure, but no answer.
     cat /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list /etc/apt/sources.list 2>/dev/null |
-        sed 's/#.*//' | grep -oE 'https?://[^ ]+/debian/?( |$)' | tr -d ' ' | head -n 1
+        sed 's/#.*//' | grep -oE 'https?://[^ ]+/debian/?( |$)' | tr -d ' ' | head -n 1 || true
 }
 
 # Where `std_source` notes what it found: `std/library` is a link to the source,
