@@ -4,6 +4,7 @@
 use core::ptr;
 
 use super::error::AllocError;
+use super::pages::FEW;
 use super::segment::{Page, page};
 use super::state::State;
 use crate::layout::PAGE;
@@ -60,14 +61,16 @@ impl State {
         mark: u8,
         requested: usize,
     ) -> Option<Page> {
-        match self.take_free_pages(pages, align, mark, false) {
-            Some(run) => Some(run),
-            None => self.find_pages_slow(pages, align, mark, requested),
+        if align <= PAGE
+            && pages <= FEW
+            && let Some(run) = self.take_few_pages(pages, mark)
+        {
+            return Some(run);
         }
+        self.find_pages_slow(pages, align, mark, requested)
     }
 
     /// A run out of the free ones.
-    #[inline]
     fn take_free_pages(
         &self,
         pages: usize,
@@ -82,7 +85,7 @@ impl State {
         }
     }
 
-    /// As [`find_pages`](Self::find_pages), if no free run is found at once.
+    /// As [`find_pages`](Self::find_pages), in all cases.
     #[cold]
     #[inline(never)]
     fn find_pages_slow(
@@ -93,6 +96,9 @@ impl State {
         requested: usize,
     ) -> Option<Page> {
         let take = |thorough| self.take_free_pages(pages, align, mark, thorough);
+        if let Some(run) = take(false) {
+            return Some(run);
+        }
         if self.may_be_scattered()
             && self.collect_runs() > 0
             && let Some(run) = take(false)

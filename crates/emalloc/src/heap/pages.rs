@@ -2,6 +2,7 @@
 //! them back, joins neighbours, and decides when an empty segment leaves the
 //! heap. Called by `small`, `large`, `collect` and `acquire`.
 
+use super::runs::FreeRun;
 use super::segment::{Kind, Page, Segment, page};
 use super::state::State;
 use crate::layout::{PAGE, PAGE_GRAINS};
@@ -16,30 +17,44 @@ const LINE: usize = 64;
 /// A block that has grown to so many pages keeps those behind it to itself, if it can be: the hole it would leave is large.
 const GROWING: usize = 32;
 
+/// Runs of up to so many pages are taken and given in a few steps.
+pub(super) const FEW: usize = 16;
+
 impl State {
+    /// Takes a run of `pages` pages, no more than [`FEW`], and marks them all `rest`. `None` if no free run is long enough,
+    /// or the first that is had better be spared.
+    #[inline(always)]
+    pub fn take_few_pages(&self, pages: usize, rest: u8) -> Option<Page> {
+        let run = self.free_runs.find_short(&self.geometry, pages)?;
+        if run.first.start().addr() == self.growing_end.get() {
+            return None;
+        }
+        self.take_front(run, pages, rest);
+        Some(run.first)
+    }
+
     /// Takes a run of `pages` pages and marks them all `rest`; `None` if no free run is long enough.
-    #[inline]
     pub fn take_pages(&self, pages: usize, rest: u8, thorough: bool) -> Option<Page> {
         let mut run = self.free_runs.find(&self.geometry, pages, thorough)?;
-        if run.start().addr() == self.growing_end.get() {
+        if run.first.start().addr() == self.growing_end.get() {
             run = self.spare(run, pages);
         }
         self.take_front(run, pages, rest);
-        Some(run)
+        Some(run.first)
     }
 
     /// Another free run of `pages` pages than `run`, which lies behind a block that grows; that one if there is none but
     /// in segments that are empty.
-    #[cold]
-    #[inline(never)]
-    fn spare(&self, run: Page, pages: usize) -> Page {
+    fn spare(&self, run: FreeRun, pages: usize) -> FreeRun {
         self.free_runs
             .find_other(&self.geometry, pages, run)
-            .filter(|other| !self.is_whole(other.segment, other.span(&self.geometry)))
+            .filter(|other| !self.is_whole(other.first.segment, other.pages))
             .unwrap_or(run)
     }
 
     /// Takes a run of `pages` pages that begins at a multiple of `align` bytes.
+    #[cold]
+    #[inline(never)]
     pub fn take_aligned_pages(
         &self,
         pages: usize,
@@ -52,13 +67,14 @@ impl State {
         let run = self
             .free_runs
             .find(&self.geometry, pages + step - 1, thorough)?;
-        let skip = run.index.next_multiple_of(step) - run.index;
+        let index = run.first.index;
+        let skip = index.next_multiple_of(step) - index;
         if skip == 0 {
             self.take_front(run, pages, rest);
         } else {
             self.take_middle(run, skip, pages, rest);
         }
-        Some(run.plus(skip))
+        Some(run.first.plus(skip))
     }
 
     /// Has the processor fetch a page that blocks are probably carved out of next, if the heap is too large for its
@@ -72,23 +88,21 @@ impl State {
         }
     }
 
-    /// Takes the first `pages` pages of the free run that begins at `run`.
+    /// Takes the first `pages` pages of a free run.
     #[inline(always)]
-    fn take_front(&self, run: Page, pages: usize, rest: u8) {
-        let length = run.span(&self.geometry);
-        self.note_taking(run.segment, length);
-        self.free_runs.cut(&self.geometry, run, length, pages);
-        self.mark_taken(run, pages, rest);
+    fn take_front(&self, run: FreeRun, pages: usize, rest: u8) {
+        self.note_taking(run);
+        self.free_runs.cut(&self.geometry, run, pages);
+        self.mark_taken(run.first, pages, rest);
     }
 
-    /// Takes `pages` pages out of the free run that begins at `run`, `skip` pages from its beginning.
-    fn take_middle(&self, run: Page, skip: usize, pages: usize, rest: u8) {
-        let length = run.span(&self.geometry);
-        self.note_taking(run.segment, length);
+    /// Takes `pages` pages out of a free run, `skip` pages from its beginning.
+    fn take_middle(&self, run: FreeRun, skip: usize, pages: usize, rest: u8) {
+        self.note_taking(run);
         self.free_runs.remove(&self.geometry, run);
-        self.free_runs.insert(&self.geometry, run, skip);
-        let taken = run.plus(skip);
-        let left = length - skip - pages;
+        self.free_runs.insert(&self.geometry, run.first, skip);
+        let taken = run.first.plus(skip);
+        let left = run.pages - skip - pages;
         if left > 0 {
             self.free_runs
                 .insert(&self.geometry, taken.plus(pages), left);
@@ -96,17 +110,17 @@ impl State {
         self.mark_taken(taken, pages, rest);
     }
 
-    /// Counts the segment if it was empty up to now: a part of its free run of `length` pages is taken.
-    #[inline]
-    fn note_taking(&self, segment: Segment, length: usize) {
-        if self.is_whole(segment, length) {
+    /// Counts the segment if it was empty up to now: a part of its free run is taken.
+    #[inline(always)]
+    fn note_taking(&self, run: FreeRun) {
+        if self.is_whole(run.first.segment, run.pages) {
             self.empty_segments.set(self.empty_segments.get() - 1);
             self.note_need();
         }
     }
 
     /// Enters a run of `pages` pages that is no longer free.
-    #[inline]
+    #[inline(always)]
     fn mark_taken(&self, run: Page, pages: usize, rest: u8) {
         run.set_span(&self.geometry, pages);
         run.segment.fill(run.index, pages, rest);
@@ -119,13 +133,14 @@ impl State {
     /// Lengthens the run of `old` pages at `run` to `new` by the pages that follow it, if those are free.
     pub fn extend_pages(&self, run: Page, old: usize, new: usize, rest: u8) -> bool {
         let next = run.plus(old);
-        if next.index >= self.geometry.pages || next.map() != page::FREE {
+        if !is_free(next) {
             return false;
         }
-        if next.span(&self.geometry) < new - old {
+        let free = self.free_runs.run_at(&self.geometry, next);
+        if free.pages < new - old {
             return false;
         }
-        self.take_front(next, new - old, rest);
+        self.take_front(free, new - old, rest);
         run.set_span(&self.geometry, new);
         self.note_growing(run.plus(new).start().addr(), new);
         true
@@ -140,45 +155,51 @@ impl State {
     }
 
     /// Gives a run of `pages` pages back. The segment may leave the heap because of it.
+    #[inline]
     pub fn give_pages(&self, run: Page, pages: usize) {
-        let (mut first, mut length) = (run, pages);
         let segment = run.segment;
-        segment.fill(run.index, pages, page::FREE);
         let header = segment.header();
-        header
-            .free_pages
-            .set(header.free_pages.get() + pages as u32);
-        let next = run.plus(pages);
+        let free_pages = header.free_pages.get() as usize + pages;
+        header.free_pages.set(free_pages as u32);
         // Page 0 always holds the header, so there is a page before.
-        let before = Page {
-            segment,
-            index: run.index - 1,
-        };
-        let joins = before.map() == page::FREE;
-        if next.index < self.geometry.pages && next.map() == page::FREE {
-            length += next.span(&self.geometry);
+        if pages > FEW || self.is_whole(segment, free_pages) || is_free(run.minus(1)) {
+            return self.give_pages_slow(run, pages);
+        }
+        segment.fill(run.index, pages, page::FREE);
+        let next = run.plus(pages);
+        if is_free(next) {
+            let free = self.free_runs.run_at(&self.geometry, next);
             // What was taken off the beginning of a long run and comes back.
-            if !joins
-                && !self.is_whole(segment, length)
-                && self.free_runs.join_front(&self.geometry, next, pages)
-            {
-                return;
+            if !self.free_runs.join_front(&self.geometry, free, pages) {
+                self.give_pages_slow(run, pages);
             }
+            return;
+        }
+        self.free_runs.insert(&self.geometry, run, pages);
+    }
+
+    /// As [`give_pages`](Self::give_pages), in all cases, once the run is counted.
+    #[inline(never)]
+    fn give_pages_slow(&self, run: Page, pages: usize) {
+        run.segment.fill(run.index, pages, page::FREE);
+        let (mut first, mut length) = (run, pages);
+        let next = run.plus(pages);
+        if is_free(next) {
+            let next = self.free_runs.run_at(&self.geometry, next);
             self.free_runs.remove(&self.geometry, next);
+            length += next.pages;
         }
-        if joins {
-            let pages = before.span(&self.geometry);
-            first = Page {
-                segment,
-                index: run.index - pages,
-            };
-            self.free_runs.remove(&self.geometry, first);
-            length += pages;
+        if is_free(run.minus(1)) {
+            let before = run.minus(run.minus(1).span(&self.geometry));
+            let before = self.free_runs.run_at(&self.geometry, before);
+            self.free_runs.remove(&self.geometry, before);
+            first = before.first;
+            length += before.pages;
         }
+        let segment = run.segment;
         if self.is_whole(segment, length) {
             if !self.worth_keeping(segment) {
-                self.release_segment(segment);
-                return;
+                return self.release_segment(segment);
             }
             self.empty_segments.set(self.empty_segments.get() + 1);
         }
@@ -222,8 +243,10 @@ impl State {
                 && self.is_whole(segment, pages)
             {
                 let index = header.header_pages.get() as usize;
-                self.free_runs
-                    .remove(&self.geometry, Page { segment, index });
+                let run = self
+                    .free_runs
+                    .run_at(&self.geometry, Page { segment, index });
+                self.free_runs.remove(&self.geometry, run);
                 self.empty_segments.set(self.empty_segments.get() - 1);
                 self.release_segment(segment);
             }
@@ -232,6 +255,7 @@ impl State {
     }
 
     /// Whether a free run of `pages` pages is all there is in `segment`.
+    #[inline(always)]
     pub fn is_whole(&self, segment: Segment, pages: usize) -> bool {
         pages + segment.header().header_pages.get() as usize == self.geometry.pages
     }
@@ -244,4 +268,10 @@ impl State {
             || self.empty_segments.get() == 0
             || self.held.get() <= self.keep.get()
     }
+}
+
+/// Whether a page is free. It may be the one behind its segment's last, which the map calls a header's.
+#[inline(always)]
+fn is_free(page: Page) -> bool {
+    page.map() == page::FREE
 }

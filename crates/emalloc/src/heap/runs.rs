@@ -28,21 +28,34 @@ pub(super) struct FreeRuns {
     lists: [Cell<*mut PageInfo>; LISTS],
 }
 
+/// A free run that is entered.
+#[derive(Clone, Copy)]
+pub(super) struct FreeRun {
+    pub first: Page,
+    pub pages: usize,
+    /// The list it is on.
+    list: usize,
+}
+
 /// The list that holds runs of `pages` pages.
+#[inline(always)]
 fn list_of(pages: usize) -> usize {
     if pages <= EXACT {
         return pages - 1;
     }
     let doubling = pages.ilog2() as usize;
-    EXACT + (doubling - 6) * 4 + ((pages >> (doubling - 2)) & 3)
+    // What is shifted comes to 4 to 7, and the first doubling is the sixth.
+    EXACT + 4 * doubling + (pages >> (doubling - 2)) - 28
 }
 
-/// Whether a run of `length` pages and a shorter one of `left` are on the same list.
-fn share_list(length: usize, left: usize) -> bool {
-    left > EXACT && (length ^ left) >> (length.ilog2() - 2) == 0
+/// Whether list `list` holds runs of several lengths, that of `pages` pages among them.
+#[inline(always)]
+fn is_shared(list: usize, pages: usize) -> bool {
+    pages > EXACT && list_of(pages) == list
 }
 
 /// The first list of which every run has at least `pages` pages.
+#[inline(always)]
 fn list_above(pages: usize) -> usize {
     if pages <= EXACT {
         return pages - 1;
@@ -68,8 +81,16 @@ impl FreeRuns {
         }
     }
 
+    /// The free run that begins at `first`.
+    #[inline(always)]
+    pub fn run_at(&self, geometry: &Geometry, first: Page) -> FreeRun {
+        let pages = first.span(geometry);
+        let list = list_of(pages);
+        FreeRun { first, pages, list }
+    }
+
     /// Enters the run that begins at `first` and has `pages` pages.
-    #[inline]
+    #[inline(always)]
     pub fn insert(&self, geometry: &Geometry, first: Page, pages: usize) {
         let info = first.info(geometry);
         first.set_span(geometry, pages);
@@ -87,14 +108,14 @@ impl FreeRuns {
         word.set(word.get() | 1 << (list % 64));
     }
 
-    /// Takes out the run that begins at `first`.
-    pub fn remove(&self, geometry: &Geometry, first: Page) {
-        let info = first.info(geometry);
-        self.unlist(info, list_of(first.span(geometry)));
+    /// Takes out a run.
+    #[inline(always)]
+    pub fn remove(&self, geometry: &Geometry, run: FreeRun) {
+        self.unlist(run.first.info(geometry), run.list);
     }
 
     /// Takes out of list `list` what is on it.
-    #[inline]
+    #[inline(always)]
     fn unlist(&self, info: &PageInfo, list: usize) {
         let (next, previous) = (info.next.get(), info.previous.get());
         if let Some(next) = info_at(next) {
@@ -112,74 +133,76 @@ impl FreeRuns {
         }
     }
 
-    /// Takes `pages` pages off the beginning of the run of `length` pages that begins at `first`.
-    #[inline]
-    pub fn cut(&self, geometry: &Geometry, first: Page, length: usize, pages: usize) {
-        let info = first.info(geometry);
-        let left = length - pages;
-        let list = list_of(length);
-        if !share_list(length, left) {
-            self.unlist(info, list);
-            if left > 0 {
-                self.insert(geometry, first.plus(pages), left);
-            }
-            return;
+    /// Takes `pages` pages off the beginning of a run.
+    #[inline(always)]
+    pub fn cut(&self, geometry: &Geometry, run: FreeRun, pages: usize) {
+        let rest = (run.first.plus(pages), run.pages - pages);
+        if is_shared(run.list, rest.1) {
+            return self.replace(geometry, run, rest);
         }
-        self.replace(geometry, info, list, (first.plus(pages), left));
+        self.remove(geometry, run);
+        if rest.1 > 0 {
+            self.insert(geometry, rest.0, rest.1);
+        }
     }
 
-    /// Joins the free run that begins at `next` with the `pages` pages before it, which are to be free, if the sum
-    /// belongs on the same list; no otherwise, and nothing has changed.
-    #[inline]
-    pub fn join_front(&self, geometry: &Geometry, next: Page, pages: usize) -> bool {
-        let length = next.span(geometry);
-        let sum = length + pages;
-        if !share_list(sum, length) {
+    /// Joins a run with the `pages` pages before it, which are to be free, if the sum belongs on the same list; no
+    /// otherwise, and nothing has changed.
+    #[inline(always)]
+    pub fn join_front(&self, geometry: &Geometry, run: FreeRun, pages: usize) -> bool {
+        let sum = run.pages + pages;
+        if !is_shared(run.list, sum) {
             return false;
         }
-        let first = Page {
-            segment: next.segment,
-            index: next.index - pages,
-        };
-        self.replace(geometry, next.info(geometry), list_of(sum), (first, sum));
+        self.replace(geometry, run, (run.first.minus(pages), sum));
         true
     }
 
-    /// Puts the run that begins at `first` and has `pages` pages into the place that `info` has in list `list`.
+    /// Puts the run that begins at `first` and has `pages` pages into the place that `old` has in its list.
     #[inline(always)]
-    fn replace(
-        &self,
-        geometry: &Geometry,
-        info: &PageInfo,
-        list: usize,
-        (first, pages): (Page, usize),
-    ) {
-        let new = first.info(geometry);
-        let (next, previous) = (info.next.get(), info.previous.get());
-        new.next.set(next);
-        new.previous.set(previous);
+    fn replace(&self, geometry: &Geometry, old: FreeRun, (first, pages): (Page, usize)) {
+        let (old_info, info) = (old.first.info(geometry), first.info(geometry));
+        let (next, previous) = (old_info.next.get(), old_info.previous.get());
+        info.next.set(next);
+        info.previous.set(previous);
         first.set_span(geometry, pages);
         first.plus(pages - 1).set_span(geometry, pages);
-        let pointer = ptr::from_ref(new).cast_mut();
+        let pointer = ptr::from_ref(info).cast_mut();
         if let Some(next) = info_at(next) {
             next.previous.set(pointer);
         }
         match info_at(previous) {
             Some(previous) => previous.next.set(pointer),
-            None => self.lists[list].set(pointer),
+            None => self.lists[old.list].set(pointer),
         }
     }
 
+    /// The shortest run of at least `pages` pages, which are few; it stays entered.
+    #[inline(always)]
+    pub fn find_short(&self, geometry: &Geometry, pages: usize) -> Option<FreeRun> {
+        debug_assert!(pages <= EXACT);
+        let list = match self.filled[0].get() & (u64::MAX << (pages - 1)) {
+            0 => EXACT + self.filled[1].get().trailing_zeros() as usize,
+            bits => bits.trailing_zeros() as usize,
+        };
+        let info = self.lists.get(list)?.get();
+        let first = geometry.page_of(info);
+        let pages = first.span(geometry);
+        Some(FreeRun { first, pages, list })
+    }
+
     /// A run of at least `pages` pages; it stays entered. With `thorough`, one is found if there is any.
-    #[inline]
-    pub fn find(&self, geometry: &Geometry, pages: usize, thorough: bool) -> Option<Page> {
+    pub fn find(&self, geometry: &Geometry, pages: usize, thorough: bool) -> Option<FreeRun> {
         if pages > EXACT {
-            let mut run = self.lists.get(list_of(pages))?.get();
+            let list = list_of(pages);
+            let mut run = self.lists.get(list)?.get();
             let mut tries = if thorough { usize::MAX } else { TRIES };
             while let Some(info) = info_at(run) {
                 let first = geometry.page_of(run);
-                if first.span(geometry) >= pages {
-                    return Some(first);
+                let length = first.span(geometry);
+                if length >= pages {
+                    let pages = length;
+                    return Some(FreeRun { first, pages, list });
                 }
                 tries -= 1;
                 if tries == 0 {
@@ -189,23 +212,26 @@ impl FreeRuns {
             }
         }
         let list = self.first_filled(list_above(pages))?;
-        Some(geometry.page_of(self.lists[list].get()))
+        let first = geometry.page_of(self.lists[list].get());
+        let pages = first.span(geometry);
+        Some(FreeRun { first, pages, list })
     }
 
     /// Another run of at least `pages` pages than `run`, which `find` answered, as near to it in length as a short search
     /// finds.
-    pub fn find_other(&self, geometry: &Geometry, pages: usize, run: Page) -> Option<Page> {
-        let info = run.info(geometry);
-        let mut list = list_of(run.span(geometry));
-        let mut other = info.next.get();
+    pub fn find_other(&self, geometry: &Geometry, pages: usize, run: FreeRun) -> Option<FreeRun> {
+        let mut list = run.list;
+        let mut other = run.first.info(geometry).next.get();
         for _ in 0..TRIES {
             while other.is_null() {
                 list = self.first_filled(list + 1)?;
                 other = self.lists[list].get();
             }
             let first = geometry.page_of(other);
-            if first.span(geometry) >= pages {
-                return Some(first);
+            let length = first.span(geometry);
+            if length >= pages {
+                let pages = length;
+                return Some(FreeRun { first, pages, list });
             }
             other = info_at(other)?.next.get();
         }
@@ -253,6 +279,7 @@ impl FreeRuns {
         Ok(pages)
     }
 
+    /// The first list from `from` on that has runs.
     fn first_filled(&self, from: usize) -> Option<usize> {
         let mut word = from / 64;
         let mut bits = self.filled.get(word)?.get() & (u64::MAX << (from % 64));
@@ -281,10 +308,10 @@ mod tests {
             assert!(list_of(pages) < LISTS);
             assert!(pages == 1 || list_of(pages) >= list_of(pages - 1));
         }
-        for length in 1..2000 {
-            for left in 0..length {
-                let same = left > 0 && list_of(length) == list_of(left);
-                assert_eq!(share_list(length, left), same, "{length} {left}");
+        for pages in 0..2000 {
+            for list in 0..LISTS {
+                let same = pages > EXACT && list_of(pages) == list;
+                assert_eq!(is_shared(list, pages), same, "{pages} {list}");
             }
         }
         // The shortest run of `list_above(n)` has at least n pages.

@@ -289,19 +289,26 @@ impl Segment {
         self.grain(index * PAGE_GRAINS)
     }
 
-    /// Sets the map for `count` pages from `index` on.
+    /// Sets the map for `count` pages from `index` on, of which there is one at least.
+    #[inline(always)]
     pub fn fill(self, index: usize, count: usize, value: u8) {
-        if count == 1 {
-            // Most runs have one page, for which a call would cost more than the word.
-            let word = u64::from_ne_bytes([value; PAGE_GRAINS]);
-            // SAFETY: callers stay within the pages of the segment and one more; the map has that room.
-            unsafe {
-                self.byte(MAP + index * PAGE_GRAINS)
-                    .cast::<u64>()
-                    .write(word)
-            }
-        } else {
-            self.fill_grains(index * PAGE_GRAINS, count * PAGE_GRAINS, value);
+        match count {
+            // Most runs are short, and a call would cost more than a few words.
+            0 | 1 => self.fill_ends::<1>(index, 1, value),
+            2..=4 => self.fill_ends::<2>(index, count, value),
+            5..=8 => self.fill_ends::<4>(index, count, value),
+            9..=16 => self.fill_ends::<8>(index, count, value),
+            _ => self.fill_grains(index * PAGE_GRAINS, count * PAGE_GRAINS, value),
+        }
+    }
+
+    /// As [`fill`](Self::fill), for no less than `N` pages and no more than twice as many: the first and the last `N`.
+    #[inline(always)]
+    fn fill_ends<const N: usize>(self, index: usize, count: usize, value: u8) {
+        for index in [index, index + count - N] {
+            let words = self.byte(MAP + index * PAGE_GRAINS).cast();
+            // SAFETY: as in `fill_grains`.
+            unsafe { ptr::write(words, [[value; PAGE_GRAINS]; N]) }
         }
     }
 
@@ -402,11 +409,17 @@ impl Page {
     }
 
     /// The page `count` further on in the same segment.
+    #[inline(always)]
     pub fn plus(self, count: usize) -> Self {
-        Self {
-            segment: self.segment,
-            index: self.index + count,
-        }
+        let index = self.index + count;
+        Self { index, ..self }
+    }
+
+    /// The page `count` before it in the same segment.
+    #[inline(always)]
+    pub fn minus(self, count: usize) -> Self {
+        let index = self.index - count;
+        Self { index, ..self }
     }
 }
 
