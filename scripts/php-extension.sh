@@ -40,7 +40,7 @@ build() {
     local library=$TARGET/c/libemalloc_php_ext.a
     mkdir -p "$BUILD"
     # Not the stub: make would have PHP's gen_stub.php fetch a parser.
-    cp -u "$SOURCE"/*.[ch] "$SOURCE"/config.m4 "$BUILD"
+    cp -u "$SOURCE"/*.[ch] "$SOURCE"/config.m4 "$ROOT"/crates/emalloc-php/include/*.h "$BUILD"
     cd "$BUILD"
     # Anew when what it was configured for has changed.
     local made_for
@@ -88,8 +88,13 @@ run_tests() {
     fi
     # Where nobody answers questions, and nothing is sent anywhere. A limit for what runs wild.
     ulimit -v $((4 << 20))
-    NO_INTERACTION=1 TEST_PHP_EXECUTABLE=$php "$php" -n "$runner" -n -q -P --set-timeout 60 -j2 --show-diff \
-        -d extension="$BUILD/modules/emalloc.so" "${tests[@]}"
+    # Each way into our heap. (Where the direct one is not known, it is handlers twice.)
+    local way
+    for way in auto handlers; do
+        echo "emalloc.entry=$way"
+        NO_INTERACTION=1 TEST_PHP_EXECUTABLE=$php "$php" -n "$runner" -n -q -P --set-timeout 60 -j2 --show-diff \
+            -d extension="$BUILD/modules/emalloc.so" -d emalloc.entry=$way "${tests[@]}"
+    done
 }
 
 case ${1:-} in

@@ -16,5 +16,5 @@ if test "$PHP_EMALLOC" != "no"; then
   dnl What it exports is get_module. It stays mapped when PHP unloads it, for whoever still knows our handlers.
   EMALLOC_SHARED_LIBADD="-Wl,$PHP_EMALLOC_LIBRARY -Wl,--exclude-libs,ALL -Wl,-z,nodelete -Wl,--gc-sections -Wl,--strip-debug -lm"
   PHP_SUBST(EMALLOC_SHARED_LIBADD)
-  PHP_NEW_EXTENSION(emalloc, emalloc.c memory.c frames.c functions.c ending.c, $ext_shared,, -DZEND_ENABLE_STATIC_TSRMLS_CACHE=1 -fvisibility=hidden -Wall -Wextra -Wno-unused-parameter)
+  PHP_NEW_EXTENSION(emalloc, emalloc.c memory.c direct.c frames.c functions.c ending.c, $ext_shared,, -DZEND_ENABLE_STATIC_TSRMLS_CACHE=1 -fvisibility=hidden -Wall -Wextra -Wno-unused-parameter)
 fi

@@ -13,6 +13,7 @@
 /* What a user would have to change at run time is unsafe to change then; Emalloc\profile_start() is for that. */
 PHP_INI_BEGIN()
 	PHP_INI_ENTRY("emalloc.mode", "heap", PHP_INI_SYSTEM, NULL)
+	PHP_INI_ENTRY("emalloc.entry", "auto", PHP_INI_SYSTEM, NULL)
 	PHP_INI_ENTRY("emalloc.storage", "", PHP_INI_SYSTEM, NULL)
 	PHP_INI_ENTRY("emalloc.segment_size", "2M", PHP_INI_SYSTEM, NULL)
 	PHP_INI_ENTRY("emalloc.debug", "0", PHP_INI_SYSTEM, NULL)
@@ -47,11 +48,7 @@ void emalloc_profile_end(void)
 {
 	profiling = false;
 	emalloc_ext_sample_as_set();
-	if (mode == EMALLOC_OFF) {
-		emalloc_handlers_out();
-	} else {
-		emalloc_handlers_in();
-	}
+	emalloc_handlers_rest();
 }
 
 static emalloc_text setting(const char *name, size_t length)
@@ -83,6 +80,7 @@ static PHP_MINIT_FUNCTION(emalloc)
 	REGISTER_INI_ENTRIES();
 	emalloc_settings settings = {
 		.mode = setting(ZEND_STRL("emalloc.mode")),
+		.entry = setting(ZEND_STRL("emalloc.entry")),
 		.storage = setting(ZEND_STRL("emalloc.storage")),
 		.segment_size = setting(ZEND_STRL("emalloc.segment_size")),
 		.sample = setting(ZEND_STRL("emalloc.sample")),
@@ -103,9 +101,6 @@ static PHP_MINIT_FUNCTION(emalloc)
 	emalloc_ending_start(module_number);
 	mode = emalloc_memory_start(&settings);
 	emalloc_take_over();
-	if (mode == EMALLOC_HEAP) {
-		emalloc_handlers_in();
-	}
 	return SUCCESS;
 }
 
@@ -113,8 +108,8 @@ static PHP_MSHUTDOWN_FUNCTION(emalloc)
 {
 	emalloc_give_back();
 	/* What was asked for outside of requests is freed after this. Then, and where another extension's handlers are on top
-	 * and lead to ours, ours stay, and the heap: the extension is not unmapped (see config.m4). */
-	if (emalloc_ext_finish() && emalloc_handlers_out()) {
+	 * and lead to ours, all stays as it is, and the heap: the extension is not unmapped (see config.m4). */
+	if (emalloc_ext_finish() && emalloc_memory_end()) {
 		emalloc_ext_stop();
 	}
 	UNREGISTER_INI_ENTRIES();
@@ -125,7 +120,7 @@ static PHP_RINIT_FUNCTION(emalloc)
 {
 	if (mode == EMALLOC_WATCH) {
 		emalloc_handlers_in();
-	} else if (mode == EMALLOC_HEAP && !emalloc_ext_reports_leaks()) {
+	} else if (mode == EMALLOC_HEAP && !emalloc_is_direct() && !emalloc_ext_reports_leaks()) {
 		emalloc_end_quickly();
 	}
 	emalloc_ext_request_begins();
@@ -172,6 +167,12 @@ static PHP_MINFO_FUNCTION(emalloc)
 	static const char *const modes[] = { "off", "watch: PHP's own heap, watched", "heap: requests live on our heap" };
 	php_info_print_table_start();
 	php_info_print_table_row(2, "Mode", modes[mode]);
+	if (mode == EMALLOC_HEAP) {
+		php_info_print_table_row(2, "Entry", emalloc_is_direct() ? "direct: PHP's own functions lead to it" : "handlers");
+		if (!emalloc_is_direct()) {
+			php_info_print_table_row(2, "Not direct because", emalloc_why_not_direct());
+		}
+	}
 	if (why_off) {
 		php_info_print_table_row(2, "Off because", why_off);
 	}

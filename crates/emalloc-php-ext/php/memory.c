@@ -77,71 +77,94 @@ static void say_where(void)
 /* From 8.2.35 on, the error is noted and raised at the next safe point; until then more than the limit is given, up to
  * the hard limit, if there is one. Callers that can do without get NULL. */
 
-static void check_hard_limit(size_t limit, size_t size)
+int emalloc_refused(const struct emalloc_php_refusal *refusal)
 {
-	zend_long percent = zend_ini_long(ZEND_STRL("memory_hard_limit_percent"), 0);
-	if (percent < 100) {
-		return;
-	}
-	double hard = (double) limit / 100 * percent;
-	if ((double) emalloc_ext_usage(true, false) + size > hard) {
-		fprintf(stderr, "Hard memory limit of %.0f bytes exhausted (tried to allocate %zu bytes)", hard, size);
-		say_where();
-		_exit(128 + SIGKILL);
+	switch (refusal->kind) {
+		case EMALLOC_PHP_LIMIT:
+			if (EG(delayed_oom).state == ZEND_OOM_STATE_NONE) {
+				zend_mm_delayed_error_or_panic(true, "%s", refusal->text);
+			}
+			return refusal->fallible ? EMALLOC_PHP_NULL : EMALLOC_PHP_BEYOND;
+		case EMALLOC_PHP_OVERFLOW:
+			zend_mm_delayed_error_or_panic(refusal->fallible, "%s", refusal->text);
+			return EMALLOC_PHP_NULL;
+		case EMALLOC_PHP_HARD_LIMIT:
+			fputs(refusal->text, stderr);
+			say_where();
+			_exit(128 + SIGKILL);
+		default:
+			fprintf(stderr, "%s\n", refusal->text);
+			exit(1);
 	}
 }
 
-static bool refused(emalloc_refusal refusal, size_t limit, size_t size)
+static int tell(int kind, const char *text)
 {
-	switch (refusal) {
-		case EMALLOC_REFUSED_LIMIT:
-			if (EG(delayed_oom).state == ZEND_OOM_STATE_NONE) {
-				zend_mm_delayed_error_or_panic(true,
-					"Allowed memory size of %zu bytes exhausted (tried to allocate %zu bytes)", limit, size);
-			}
-			if (zend_mm_is_fallible()) {
-				return false;
-			}
-			check_hard_limit(limit, size);
-			return true;
-		case EMALLOC_REFUSED_OVERFLOW:
-			zend_mm_delayed_error_or_panic(zend_mm_is_fallible(),
-				"Possible integer overflow in memory allocation (%zu + %zu)", size, (size_t) ZEND_MM_PAGE_SIZE);
-			return false;
-		default:
-			fprintf(stderr, "Out of memory (allocated %zu bytes) (tried to allocate %zu bytes)\n", limit, size);
-			exit(1);
+	return emalloc_refused(&(struct emalloc_php_refusal) { text, kind, zend_mm_is_fallible() });
+}
+
+/* What lies beyond the limit is still below the hard one. */
+static void check_hard_limit(size_t limit, size_t size)
+{
+	zend_long percent = zend_ini_long(ZEND_STRL("memory_hard_limit_percent"), 0);
+	double hard = (double) limit / 100 * percent;
+	if (percent >= 100 && (double) emalloc_ext_usage(true, false) + size > hard) {
+		char text[128];
+		snprintf(text, sizeof(text), "Hard memory limit of %.0f bytes exhausted (tried to allocate %zu bytes)", hard, size);
+		tell(EMALLOC_PHP_HARD_LIMIT, text);
 	}
 }
 #else
 /* Up to 8.2.34, the error is raised at once, and jumps out of the allocation. */
 
-static bool refused(emalloc_refusal refusal, size_t limit, size_t size)
+int emalloc_refused(const struct emalloc_php_refusal *refusal)
 {
-	static const char *const texts[] = {
-		[EMALLOC_REFUSED_LIMIT] = "Allowed memory size of %zu bytes exhausted (tried to allocate %zu bytes)",
-		[EMALLOC_REFUSED_STORAGE] = "Out of memory (allocated %zu bytes) (tried to allocate %zu bytes)",
-		[EMALLOC_REFUSED_OVERFLOW] = "Possible integer overflow in memory allocation (%zu + %zu)",
-	};
 	/* While that is reported, nothing is refused. */
 	static bool reporting = false;
-	if (reporting && refusal == EMALLOC_REFUSED_LIMIT) {
-		return true;
-	}
-	size_t first = limit, second = size;
-	if (refusal == EMALLOC_REFUSED_OVERFLOW) {
-		first = size;
-		second = ZEND_MM_PAGE_SIZE;
+	if (reporting && refusal->kind == EMALLOC_PHP_LIMIT) {
+		return EMALLOC_PHP_BEYOND;
 	}
 	reporting = true;
+	emalloc_ext_set_reporting(true);
 	zend_try {
-		zend_error_noreturn(E_ERROR, texts[refusal], first, second);
+		zend_error_noreturn(E_ERROR, "%s", refusal->text);
 	} zend_end_try();
+	emalloc_ext_set_reporting(false);
 	reporting = false;
 	zend_bailout();
-	return false;
+	return EMALLOC_PHP_NULL;
+}
+
+static int tell(int kind, const char *text)
+{
+	return emalloc_refused(&(struct emalloc_php_refusal) { text, kind, false });
+}
+
+static void check_hard_limit(size_t limit, size_t size)
+{
 }
 #endif
+
+/* What becomes of a request of our handlers. */
+static bool refused(emalloc_refusal refusal, size_t limit, size_t size)
+{
+	char text[128];
+	switch (refusal) {
+		case EMALLOC_REFUSED_LIMIT:
+			snprintf(text, sizeof(text), "Allowed memory size of %zu bytes exhausted (tried to allocate %zu bytes)", limit, size);
+			if (tell(EMALLOC_PHP_LIMIT, text) != EMALLOC_PHP_BEYOND) {
+				return false;
+			}
+			check_hard_limit(limit, size);
+			return true;
+		case EMALLOC_REFUSED_OVERFLOW:
+			snprintf(text, sizeof(text), "Possible integer overflow in memory allocation (%zu + %zu)", size, (size_t) ZEND_MM_PAGE_SIZE);
+			return tell(EMALLOC_PHP_OVERFLOW, text) == EMALLOC_PHP_BEYOND;
+		default:
+			snprintf(text, sizeof(text), "Out of memory (allocated %zu bytes) (tried to allocate %zu bytes)", limit, size);
+			return tell(EMALLOC_PHP_MEMORY, text) == EMALLOC_PHP_BEYOND;
+	}
+}
 
 static void fault(emalloc_text text)
 {
@@ -201,18 +224,13 @@ static emalloc_host host(void)
 	};
 }
 
-emalloc_mode emalloc_memory_start(const emalloc_settings *settings)
-{
-	original = zend_mm_get_heap();
-	prior = present();
-	emalloc_host needed = host();
-	mode = emalloc_ext_start(settings, &needed);
-	return mode;
-}
-
 bool emalloc_handlers_in(void)
 {
 	emalloc_handlers before = present();
+	if (emalloc_is_direct() && before.allocate != NULL && installed.allocate == NULL) {
+		/* They came later, and so have to stay on top. */
+		return false;
+	}
 	if (installed.allocate == NULL) {
 		prior = before;
 		emalloc_host needed = host();
@@ -235,6 +253,47 @@ bool emalloc_handlers_out(void)
 	}
 	put(prior);
 	installed = none;
+	return true;
+}
+
+void emalloc_handlers_rest(void)
+{
+	if (mode == EMALLOC_OFF || emalloc_is_direct()) {
+		emalloc_handlers_out();
+	} else {
+		emalloc_handlers_in();
+	}
+}
+
+emalloc_mode emalloc_memory_start(const emalloc_settings *settings)
+{
+	original = zend_mm_get_heap();
+	prior = present();
+	emalloc_host needed = host();
+	mode = emalloc_ext_start(settings, &needed);
+	if (mode == EMALLOC_HEAP) {
+		emalloc_handlers_in();
+		emalloc_direct_start(original, prior.allocate != NULL);
+	}
+	if (emalloc_is_direct()) {
+		/* They stay in the original's heap. This one has none. */
+		installed = none;
+	}
+	return mode;
+}
+
+bool emalloc_memory_end(void)
+{
+	if (!emalloc_handlers_out()) {
+		return false;
+	}
+	if (!emalloc_is_direct()) {
+		return true;
+	}
+	if (present().allocate != NULL || !emalloc_direct_end()) {
+		return false;
+	}
+	put(none);
 	return true;
 }
 
@@ -330,6 +389,9 @@ static zend_ini_entry *limit_entry(void)
 
 void emalloc_take_over(void)
 {
+	if (emalloc_is_direct()) {
+		return;
+	}
 	for (size_t i = 0; i < sizeof(functions) / sizeof(*functions); i++) {
 		zend_function *function = internal_function(functions[i].name);
 		if (function && (mode == EMALLOC_HEAP || !functions[i].heap_only)) {

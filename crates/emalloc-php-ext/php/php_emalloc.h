@@ -3,6 +3,7 @@
 #define PHP_EMALLOC_H
 
 #include "php.h"
+#include "emalloc_php.h"
 
 #if PHP_VERSION_ID < 80200 || PHP_VERSION_ID >= 80300
 # error "emalloc is for PHP 8.2"
@@ -61,7 +62,7 @@ typedef struct {
 } emalloc_host;
 
 typedef struct {
-	emalloc_text mode, storage, segment_size, sample, report, profile;
+	emalloc_text mode, entry, storage, segment_size, sample, report, profile;
 	bool debug, leaks;
 	void (*warn)(emalloc_text text);
 } emalloc_settings;
@@ -82,11 +83,24 @@ typedef struct {
 	void (*truth)(void *context, emalloc_text key, int value);
 } emalloc_output;
 
+typedef struct {
+	const void *start;
+	size_t size;
+} emalloc_symbol;
+
+typedef struct {
+	emalloc_symbol (*find)(emalloc_text name);
+	bool (*holds)(const void *address);
+} emalloc_code;
+
 emalloc_mode emalloc_ext_start(const emalloc_settings *settings, const emalloc_host *host);
 void emalloc_ext_set_host(const emalloc_host *host);
 bool emalloc_ext_finish(void);
 void emalloc_ext_stop(void);
 emalloc_handlers emalloc_ext_handlers(bool ours, bool careful);
+bool emalloc_ext_enter(const emalloc_code *code, zend_mm_heap *other, emalloc_php_hook hook, void (*why)(emalloc_text text));
+bool emalloc_ext_leave(void);
+void emalloc_ext_set_reporting(bool reporting);
 bool emalloc_ext_reports_leaks(void);
 void emalloc_ext_request_begins(void);
 void emalloc_ext_script_ended(emalloc_text script, size_t peak, size_t real_peak);
@@ -120,13 +134,29 @@ emalloc_text emalloc_lend(const char *start, size_t length);
 
 /* Begins; answers the mode. */
 emalloc_mode emalloc_memory_start(const emalloc_settings *settings);
+/* Ends; says no if somebody may still come to our heap. */
+bool emalloc_memory_end(void);
 /* Puts the handlers in that are right now; says no if another extension's are on top of ours. */
 bool emalloc_handlers_in(void);
 /* Takes them out; says no if another extension's are on top of ours. */
 bool emalloc_handlers_out(void);
+/* Puts in, or takes out, what is to be in while nobody samples for a profile. */
+void emalloc_handlers_rest(void);
 /* Takes PHP's functions on memory over, and gives them back. */
 void emalloc_take_over(void);
 void emalloc_give_back(void);
+/* What PHP says of a refused request: answers as emalloc_php_hook does, if it returns. */
+int emalloc_refused(const struct emalloc_php_refusal *refusal);
+
+/* direct.c: PHP's functions lead to our heap, without handlers. */
+
+/* Begins that, if it can be; the handlers are in, and somebody else's below them if `chained`. */
+void emalloc_direct_start(zend_mm_heap *original, bool chained);
+/* Ends it; says no if that cannot be. */
+bool emalloc_direct_end(void);
+bool emalloc_is_direct(void);
+/* Why it is not so. */
+const char *emalloc_why_not_direct(void);
 
 /* frames.c: where PHP is. */
 

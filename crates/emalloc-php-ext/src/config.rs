@@ -17,6 +17,8 @@ use crate::storage;
 pub struct Settings {
     /// `emalloc.mode`
     pub mode: Text,
+    /// `emalloc.entry`
+    pub entry: Text,
     /// `emalloc.storage`
     pub storage: Text,
     /// `emalloc.segment_size`
@@ -48,6 +50,18 @@ pub enum Mode {
     Heap,
 }
 
+/// How PHP comes to our heap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Way {
+    /// Directly if that can be, else by handlers.
+    #[default]
+    Auto,
+    /// Directly; where that cannot be it is warned of.
+    Direct,
+    /// By handlers.
+    Handlers,
+}
+
 /// The most a segment can have: the original's chunks have as much. What lies before a block of theirs, within
 /// so much, can be read (see `own`).
 pub const MAX_SEGMENT: usize = 2 << 20;
@@ -59,6 +73,7 @@ pub const DEFAULT_EVERY: usize = 512 << 10;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
     pub mode: Mode,
+    pub way: Way,
     pub storage: String,
     pub segment_size: usize,
     pub debug: bool,
@@ -94,6 +109,17 @@ impl Config {
                     "emalloc.mode is '{other}', but must be heap, watch or off; it is off"
                 ));
                 Mode::Off
+            }
+        };
+        let way = match text(settings.entry).as_str() {
+            "direct" => Way::Direct,
+            "handlers" => Way::Handlers,
+            "auto" | "" => Way::Auto,
+            other => {
+                warn(&format!(
+                    "emalloc.entry is '{other}', but must be auto, direct or handlers; it is auto"
+                ));
+                Way::Auto
             }
         };
         let name = text(settings.storage);
@@ -138,6 +164,7 @@ impl Config {
         let path = |value: Text| Some(text(value)).filter(|path| !path.is_empty());
         Self {
             mode,
+            way,
             storage: storage.unwrap_or_else(|| storage::DEFAULT.to_owned()),
             segment_size,
             debug: settings.debug,
@@ -178,6 +205,7 @@ mod tests {
         let read = |mode, storage, size, sample, leaks| {
             let settings = Settings {
                 mode: Text::new(mode),
+                entry: Text::new(if mode == "Heap" { "door" } else { "direct" }),
                 storage: Text::new(storage),
                 segment_size: Text::new(size),
                 sample: Text::new(sample),
@@ -206,6 +234,13 @@ mod tests {
         let (config, warnings) = read("Heap", "tape", "2M", "often", false);
         assert_eq!((config.mode, config.every), (Mode::Off, 0));
         let named = |word: &str| warnings.iter().any(|text| text.contains(word));
-        assert!(named("'Heap'") && named("'tape'") && named("'malloc'") && named("'often'"));
+        assert_eq!(config.way, Way::Auto);
+        assert!(
+            named("'door'")
+                && named("'Heap'")
+                && named("'tape'")
+                && named("'malloc'")
+                && named("'often'")
+        );
     }
 }

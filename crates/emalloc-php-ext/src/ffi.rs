@@ -1,16 +1,19 @@
 //! Owns the functions that the glue calls. All of them are called on PHP's one thread; but for the first two, after
 //! [`emalloc_ext_start`].
 
-use core::ptr;
+use core::ffi::c_void;
+use core::ptr::{self, NonNull};
 use std::boxed::Box;
 use std::format;
 use std::string::ToString;
 use std::vec::Vec;
 
 use emalloc::heap::Heap;
+use emalloc_php::refusal::{Hook, emalloc_php_set_reporting};
 
 use crate::config::Config;
 pub use crate::config::{Mode, Settings};
+use crate::direct::{self, Code};
 use crate::handlers::Handlers;
 use crate::host::{Host, Output, Text};
 use crate::leaks::{By, lines, lines_since};
@@ -74,6 +77,42 @@ pub unsafe extern "C" fn emalloc_ext_stop() {
 pub extern "C" fn emalloc_ext_handlers(ours: bool, careful: bool) -> Handlers {
     let watched = watch().read(|_| ()).is_some();
     Handlers::choose(ours, watched, careful)
+}
+
+/// Lets PHP's own functions lead to our heap, if that can be: `other` is the original's, `hook` is told of requests that
+/// cannot be served. Only in *heap* mode, with our handlers in and nobody else's, while all blocks of PHP's lie in one
+/// chunk. Says why not, if `why` may be told; no text: they do.
+///
+/// # Safety
+/// As [`emalloc_ext_start`], for the functions of `code`, and for `hook`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn emalloc_ext_enter(
+    code: &Code,
+    other: NonNull<c_void>,
+    hook: Hook,
+    why: unsafe extern "C" fn(Text),
+) -> bool {
+    let entered = direct::enter(code, other, hook);
+    if let Err(reason) = &entered {
+        // SAFETY: the caller's promise, and the text is there meanwhile.
+        unsafe { why(Text::new(reason)) };
+    }
+    entered.is_ok()
+}
+
+/// Gives PHP's functions back. Says no if that cannot be; then they stay as they are.
+///
+/// # Safety
+/// Our heap is empty.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn emalloc_ext_leave() -> bool {
+    direct::leave()
+}
+
+/// Says that PHP is reporting that the limit was reached; meanwhile our heap has none.
+#[unsafe(no_mangle)]
+pub extern "C" fn emalloc_ext_set_reporting(reporting: bool) {
+    emalloc_php_set_reporting(reporting);
 }
 
 /// Whether blocks left by a request are reported, so that the handlers are to stay in to its very end.

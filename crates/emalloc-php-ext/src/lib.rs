@@ -3,6 +3,7 @@
 //!
 //! - `own`: the heap that requests live on in *heap* mode, and the original's heap beside it
 //! - `handlers`: what PHP calls for each block, in *heap* and *watch* mode; `debug`: the same in debug mode
+//! - `direct`, with `entry`: the other way into the heap, by PHP's own functions
 //! - `watch`, with `live` and `stacks`: which blocks were sampled, and from where
 //! - `leaks`, `summary`, `pprof`, `collapsed`: what is said of it
 //! - `ffi`: the functions that the glue calls
@@ -12,6 +13,16 @@
 mod collapsed;
 mod config;
 mod debug;
+mod direct;
+#[cfg_attr(
+    all(target_os = "linux", target_arch = "x86_64"),
+    path = "entry_x86_64.rs"
+)]
+#[cfg_attr(
+    not(all(target_os = "linux", target_arch = "x86_64")),
+    path = "entry_other.rs"
+)]
+mod entry;
 mod ffi;
 mod figures;
 mod handlers;
@@ -28,6 +39,7 @@ mod storage;
 mod summary;
 mod watch;
 
+pub use direct::{Code, Symbol};
 pub use ffi::*;
 pub use handlers::Handlers;
 pub use host::{Frame, Host, Name, Output, Text};

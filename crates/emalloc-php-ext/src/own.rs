@@ -20,7 +20,7 @@ use emalloc::layout::PAGE;
 use crate::config::{Config, MAX_SEGMENT};
 use crate::host::{Host, Refusal, Text};
 use crate::single::Single;
-use crate::{leaks, storage, watch};
+use crate::{direct, leaks, storage, watch};
 
 /// The heap's side of the extension.
 pub struct Own {
@@ -173,6 +173,13 @@ pub fn ours<const CAREFUL: bool>(block: *mut u8) -> Option<NonNull<u8>> {
     Some(unsafe { NonNull::new_unchecked(block) })
 }
 
+/// Frees a block of the original's that nobody can free any more: nothing is done. Others are wrong.
+fn free_from_before(block: *mut u8, fault: &Fault) {
+    if !NonNull::new(block).is_some_and(direct::is_from_before) {
+        tell_fault(fault)
+    }
+}
+
 /// Frees a block of the original's, or null.
 #[cold]
 #[inline(never)]
@@ -191,7 +198,11 @@ pub struct Report;
 impl Handler for Report {
     fn fault(&self, _: &Heap, fault: &Fault, _: Site<'_>) {
         if fault.kind == FaultKind::Foreign {
-            return free_foreign(ptr::with_exposed_provenance_mut(fault.address));
+            let block = ptr::with_exposed_provenance_mut(fault.address);
+            return match direct::is_in() {
+                true => free_from_before(block, fault),
+                false => free_foreign(block),
+            };
         }
         tell_fault(fault)
     }

@@ -13,19 +13,19 @@ use crate::record::Record;
 use crate::refusal::{self, Request, address};
 
 /// Allocates `size` bytes; never null unless PHP's hook decides so. (`emalloc`)
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub extern "C" fn _emalloc(size: usize) -> *mut c_void {
     allocate(size)
 }
 
 /// [`_emalloc`] for sizes that PHP's compiler knows to be large.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub extern "C" fn _emalloc_large(size: usize) -> *mut c_void {
     allocate(size)
 }
 
 /// [`_emalloc`] for sizes that PHP's compiler knows to be huge.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub extern "C" fn _emalloc_huge(size: usize) -> *mut c_void {
     allocate(size)
 }
@@ -70,7 +70,7 @@ fn refused(heap: &Heap, request: Request, error: AllocError) -> *mut c_void {
 ///
 /// # Safety
 /// The block came from the heap that is current now and is used no more.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub unsafe extern "C" fn _efree(block: *mut c_void) {
     // SAFETY: the caller's promise.
     unsafe { free(block) }
@@ -80,7 +80,7 @@ pub unsafe extern "C" fn _efree(block: *mut c_void) {
 ///
 /// # Safety
 /// As [`_efree`].
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub unsafe extern "C" fn _efree_large(block: *mut c_void, _size: usize) {
     // SAFETY: the caller's promise.
     unsafe { free(block) }
@@ -90,7 +90,7 @@ pub unsafe extern "C" fn _efree_large(block: *mut c_void, _size: usize) {
 ///
 /// # Safety
 /// As [`_efree`].
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub unsafe extern "C" fn _efree_huge(block: *mut c_void, _size: usize) {
     // SAFETY: the caller's promise.
     unsafe { free(block) }
@@ -140,7 +140,7 @@ pub(crate) unsafe fn free_sized(block: *mut c_void, size: usize) {
 ///
 /// # Safety
 /// As [`_efree`]; the old pointer is used no more unless null is answered.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub unsafe extern "C" fn _erealloc(block: *mut c_void, size: usize) -> *mut c_void {
     // SAFETY: the caller's promise.
     unsafe { resize(block, size) }
@@ -150,7 +150,7 @@ pub unsafe extern "C" fn _erealloc(block: *mut c_void, size: usize) -> *mut c_vo
 ///
 /// # Safety
 /// As [`_erealloc`].
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub unsafe extern "C" fn _erealloc2(
     block: *mut c_void,
     size: usize,
@@ -186,7 +186,7 @@ unsafe fn resize_elsewhere(block: *mut c_void, size: usize) -> *mut c_void {
 }
 
 /// Allocates `count * size` bytes, all zero. (`ecalloc`)
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub extern "C" fn _ecalloc(count: usize, size: usize) -> *mut c_void {
     let Some(bytes) = address(count, size, 0) else {
         return core::ptr::null_mut();
@@ -210,7 +210,7 @@ pub extern "C" fn _ecalloc(count: usize, size: usize) -> *mut c_void {
 ///
 /// # Safety
 /// The block is null or alive, and came from the heap that is current now.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub unsafe extern "C" fn _zend_mem_block_size(block: *mut c_void) -> usize {
     match plain() {
         // SAFETY: the caller's promise.

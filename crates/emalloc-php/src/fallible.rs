@@ -17,13 +17,13 @@ fn fallible(body: impl FnOnce() -> *mut c_void) -> *mut c_void {
 }
 
 /// As [`_emalloc`], or null at the limit. (`femalloc`)
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub extern "C" fn _femalloc(size: usize) -> *mut c_void {
     fallible(|| _emalloc(size))
 }
 
 /// As [`_ecalloc`], or null at the limit. (`fecalloc`)
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub extern "C" fn _fecalloc(count: usize, size: usize) -> *mut c_void {
     fallible(|| _ecalloc(count, size))
 }
@@ -32,7 +32,7 @@ pub extern "C" fn _fecalloc(count: usize, size: usize) -> *mut c_void {
 ///
 /// # Safety
 /// As [`_erealloc`].
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub unsafe extern "C" fn _ferealloc(block: *mut c_void, size: usize) -> *mut c_void {
     // SAFETY: the caller's promise.
     fallible(|| unsafe { _erealloc(block, size) })
@@ -42,7 +42,7 @@ pub unsafe extern "C" fn _ferealloc(block: *mut c_void, size: usize) -> *mut c_v
 ///
 /// # Safety
 /// As [`_erealloc`].
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub unsafe extern "C" fn _ferealloc2(
     block: *mut c_void,
     size: usize,
@@ -53,7 +53,7 @@ pub unsafe extern "C" fn _ferealloc2(
 }
 
 /// As [`_safe_emalloc`], or null at the limit. (`safe_femalloc`)
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub extern "C" fn _safe_femalloc(count: usize, size: usize, offset: usize) -> *mut c_void {
     fallible(|| _safe_emalloc(count, size, offset))
 }
@@ -62,7 +62,7 @@ pub extern "C" fn _safe_femalloc(count: usize, size: usize, offset: usize) -> *m
 ///
 /// # Safety
 /// As [`_erealloc`].
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub unsafe extern "C" fn _safe_ferealloc(
     block: *mut c_void,
     count: usize,
@@ -74,20 +74,20 @@ pub unsafe extern "C" fn _safe_ferealloc(
 }
 
 /// Whether a refusal may be answered with null.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub extern "C" fn zend_mm_is_fallible() -> bool {
     started().fallible()
 }
 
 /// Sets that.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub extern "C" fn zend_mm_set_fallible(fallible: bool) {
     started().set_fallible(fallible);
 }
 
 /// Sets how far beyond the limit memory is handed out to a script that is about to end because of the limit: in percent of
 /// it, at least 100; -1: twice the limit, or 1 GiB more for limits above that. 0 if it was set, -1 if not.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub extern "C" fn zend_set_memory_hard_limit_percent(percent: isize) -> c_int {
     let record = started();
     let number = usize::try_from(percent)
@@ -102,7 +102,7 @@ pub extern "C" fn zend_set_memory_hard_limit_percent(percent: isize) -> c_int {
 
 /// Lets the `most`-th allocation from now fail as if it were beyond the limit; 0: none. Only where blocks are tracked,
 /// as in the original.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub extern "C" fn zend_mm_set_max_allocs(most: u64) {
     if let Some(tracked) = started().tracked() {
         tracked.set_most(most);
@@ -110,7 +110,7 @@ pub extern "C" fn zend_mm_set_max_allocs(most: u64) {
 }
 
 /// Whether that has happened.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub extern "C" fn zend_mm_max_allocs_hit() -> bool {
     started().tracked().is_some_and(|tracked| tracked.ran_out())
 }

@@ -13,6 +13,7 @@ use crate::manager;
 use crate::record::Record;
 use crate::refusal::say;
 use crate::storage::{Custom, StorageHandlers, StorageRecord};
+use crate::takeover::known;
 
 /// The original's chunk, and our segment, in bytes.
 pub(crate) const SEGMENT: usize = 2 << 20;
@@ -29,7 +30,7 @@ fn started(heap: Result<Heap, HeapError>, storage: *mut StorageRecord) -> *mut R
 }
 
 /// A heap of its own, on the storage that all of PHP's heaps share. Null if there is no memory.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub extern "C" fn zend_mm_startup() -> *mut Record {
     started(manager::settings().start(), ptr::null_mut())
 }
@@ -38,7 +39,7 @@ pub extern "C" fn zend_mm_startup() -> *mut Record {
 ///
 /// # Safety
 /// The functions keep the contract of [`StorageHandlers`]; there are that many bytes, or `data` is null.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub unsafe extern "C" fn zend_mm_startup_ex(
     handlers: *const StorageHandlers,
     data: *mut c_void,
@@ -65,8 +66,9 @@ pub unsafe extern "C" fn zend_mm_startup_ex(
 ///
 /// # Safety
 /// The heap is alive and nothing in it is used any more; if `full`, nor is the heap.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub unsafe extern "C" fn zend_mm_shutdown(heap: *mut Record, full: bool, silent: bool) {
+    let heap = known(heap);
     // SAFETY: the caller's promise.
     let record = unsafe { &*heap };
     if let Some(tracked) = record.tracked() {
@@ -95,41 +97,41 @@ pub unsafe extern "C" fn zend_mm_shutdown(heap: *mut Record, full: bool, silent:
 ///
 /// # Safety
 /// The heap is alive.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub unsafe extern "C" fn _zend_mm_alloc(heap: *mut Record, size: usize) -> *mut c_void {
     // SAFETY: the caller's promise.
-    unsafe { &*heap }.allocate_own(size)
+    unsafe { &*known(heap) }.allocate_own(size)
 }
 
 /// As [`_efree`](crate::allocate::_efree), likewise.
 ///
 /// # Safety
 /// The heap is alive; the block is one of it, or null.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub unsafe extern "C" fn _zend_mm_free(heap: *mut Record, block: *mut c_void) {
     // SAFETY: the caller's promise.
-    unsafe { (*heap).release_own(block) }
+    unsafe { (*known(heap)).release_own(block) }
 }
 
 /// As [`_erealloc`](crate::allocate::_erealloc), likewise.
 ///
 /// # Safety
 /// As [`_zend_mm_free`]; the old pointer is used no more.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub unsafe extern "C" fn _zend_mm_realloc(
     heap: *mut Record,
     block: *mut c_void,
     size: usize,
 ) -> *mut c_void {
     // SAFETY: the caller's promise.
-    unsafe { (*heap).resize_own(block, size) }
+    unsafe { (*known(heap)).resize_own(block, size) }
 }
 
 /// As [`_erealloc2`](crate::allocate::_erealloc2), likewise.
 ///
 /// # Safety
 /// As [`_zend_mm_realloc`].
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub unsafe extern "C" fn _zend_mm_realloc2(
     heap: *mut Record,
     block: *mut c_void,
@@ -137,17 +139,17 @@ pub unsafe extern "C" fn _zend_mm_realloc2(
     _copy_size: usize,
 ) -> *mut c_void {
     // SAFETY: the caller's promise.
-    unsafe { (*heap).resize_own(block, size) }
+    unsafe { (*known(heap)).resize_own(block, size) }
 }
 
 /// Bytes that a block of `heap` can hold; where there is no heap, what was asked for if it is tracked, or 0.
 ///
 /// # Safety
 /// As [`_zend_mm_free`].
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub unsafe extern "C" fn _zend_mm_block_size(heap: *mut Record, block: *mut c_void) -> usize {
     // SAFETY: the caller's promise.
-    match unsafe { &*heap }.heap() {
+    match unsafe { &*known(heap) }.heap() {
         // SAFETY: the caller's promise.
         Some(heap) => unsafe { Record::size_in(heap, block) },
         None => 0,
@@ -158,10 +160,10 @@ pub unsafe extern "C" fn _zend_mm_block_size(heap: *mut Record, block: *mut c_vo
 ///
 /// # Safety
 /// The heap is alive.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub unsafe extern "C" fn zend_mm_gc(heap: *mut Record) -> usize {
     // SAFETY: the caller's promise.
-    let record = unsafe { &*heap };
+    let record = unsafe { &*known(heap) };
     match (record.heap(), record.handlers()) {
         (Some(heap), None) => heap.collect().pages,
         _ => 0,
@@ -172,13 +174,13 @@ pub unsafe extern "C" fn zend_mm_gc(heap: *mut Record) -> usize {
 ///
 /// # Safety
 /// It is alive as long as it is the current one.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub unsafe extern "C" fn zend_mm_set_heap(heap: *mut Record) -> *mut Record {
-    current::set(heap)
+    current::set(known(heap))
 }
 
 /// The current heap.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub extern "C" fn zend_mm_get_heap() -> *mut Record {
     current::record()
 }
@@ -187,10 +189,10 @@ pub extern "C" fn zend_mm_get_heap() -> *mut Record {
 ///
 /// # Safety
 /// The heap is alive, or null for the current one.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub unsafe extern "C" fn zend_mm_is_custom_heap(heap: *mut Record) -> bool {
     // SAFETY: the caller's promise.
-    let record = unsafe { heap.as_ref() }.unwrap_or_else(|| current::started());
+    let record = unsafe { known(heap).as_ref() }.unwrap_or_else(|| current::started());
     record.handlers().is_some()
 }
 
@@ -199,7 +201,7 @@ pub unsafe extern "C" fn zend_mm_is_custom_heap(heap: *mut Record) -> bool {
 /// # Safety
 /// The heap is alive; the handlers keep the contract of the system's `malloc`, `free` and `realloc`, for blocks, too, that
 /// were allocated before.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub unsafe extern "C" fn zend_mm_set_custom_handlers(
     heap: *mut Record,
     malloc: Option<Malloc>,
@@ -213,7 +215,7 @@ pub unsafe extern "C" fn zend_mm_set_custom_handlers(
     };
     let none = malloc.is_none() && free.is_none() && realloc.is_none();
     // SAFETY: the caller's promise.
-    unsafe { &*heap }.set_handlers((!none).then_some(handlers));
+    unsafe { &*known(heap) }.set_handlers((!none).then_some(handlers));
     current::refresh();
 }
 
@@ -221,7 +223,7 @@ pub unsafe extern "C" fn zend_mm_set_custom_handlers(
 ///
 /// # Safety
 /// The heap is alive; the three places can be written.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub unsafe extern "C" fn zend_mm_get_custom_handlers(
     heap: *mut Record,
     malloc: *mut Option<Malloc>,
@@ -229,7 +231,7 @@ pub unsafe extern "C" fn zend_mm_get_custom_handlers(
     realloc: *mut Option<Realloc>,
 ) {
     // SAFETY: the caller's promise.
-    let handlers = unsafe { &*heap }.handlers();
+    let handlers = unsafe { &*known(heap) }.handlers();
     // SAFETY: the caller's promise.
     unsafe { malloc.write(handlers.and_then(|handlers| handlers.malloc)) };
     // SAFETY: as above.
@@ -242,8 +244,8 @@ pub unsafe extern "C" fn zend_mm_get_custom_handlers(
 ///
 /// # Safety
 /// The heap is alive.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub unsafe extern "C" fn zend_mm_get_storage(heap: *mut Record) -> *mut StorageRecord {
     // SAFETY: the caller's promise.
-    unsafe { &*heap }.storage()
+    unsafe { &*known(heap) }.storage()
 }

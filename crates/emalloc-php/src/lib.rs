@@ -13,6 +13,7 @@
 //! - [`manager`]: the process's heap: start, end, limit, figures.
 //! - [`heaps`]: heaps as objects, with custom storage and custom handlers.
 //! - [`refusal`]: what happens when a request cannot be served.
+//! - [`takeover`]: what it needs to stand in the place of PHP's functions while PHP runs.
 //!
 //! `exports.txt` lists what is exported; a test compares it with the library and with PHP's header.
 
@@ -29,6 +30,7 @@ pub mod refusal;
 pub mod safe;
 pub mod sized;
 mod storage;
+pub mod takeover;
 mod tracked;
 
 pub use handlers::{Free, Handlers, Malloc, Realloc};

@@ -99,7 +99,7 @@ pub(crate) fn settings() -> &'static PhpSettings {
 }
 
 /// Makes the process's heap and makes it current. Ends the process if there is no memory for it.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub extern "C" fn start_memory_manager() {
     let settings = settings();
     let record = if !settings.settings.enabled {
@@ -120,7 +120,7 @@ pub extern "C" fn start_memory_manager() {
 ///
 /// # Safety
 /// Nothing in the heap is used any more; with `full`, nor is the heap.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub unsafe extern "C" fn shutdown_memory_manager(silent: bool, full: bool) {
     let record = current::record();
     if !record.is_null() {
@@ -130,13 +130,13 @@ pub unsafe extern "C" fn shutdown_memory_manager(silent: bool, full: bool) {
 }
 
 /// Whether PHP's memory is in a heap that a shutdown empties at once: nothing stands in its place.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub extern "C" fn is_zend_mm() -> bool {
     started().handlers().is_none()
 }
 
 /// Whether `address` lies in the current heap, or, where blocks are tracked, begins one.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub extern "C" fn is_zend_ptr(address: *const u8) -> bool {
     let record = started();
     match (record.tracked(), record.handlers(), record.heap()) {
@@ -147,25 +147,25 @@ pub extern "C" fn is_zend_ptr(address: *const u8) -> bool {
 }
 
 /// Changes the limit on what is held. 0 if it was set; -1 if more is held, even after collecting.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub extern "C" fn zend_set_memory_limit(limit: usize) -> c_int {
     if started().set_limit(limit) { 0 } else { -1 }
 }
 
 /// Bytes in blocks, or, with `real`, held from the storage. (`memory_get_usage`)
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub extern "C" fn zend_memory_usage(real: bool) -> usize {
     started().usage(real).0
 }
 
 /// The most there were since the request began, or since the peaks were reset. (`memory_get_peak_usage`)
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub extern "C" fn zend_memory_peak_usage(real: bool) -> usize {
     started().usage(real).1
 }
 
 /// Makes the peaks begin anew at what is used now. (`memory_reset_peak_usage`)
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub extern "C" fn zend_memory_reset_peak_usage() {
     started().reset_peaks();
 }

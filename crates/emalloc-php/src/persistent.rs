@@ -14,7 +14,7 @@ pub fn out_of_memory() -> ! {
 }
 
 /// `malloc` that never answers null, but for size 0.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub extern "C" fn __zend_malloc(size: usize) -> *mut c_void {
     // SAFETY: any size may be asked for.
     let block = unsafe { libc::malloc(size) };
@@ -25,7 +25,7 @@ pub extern "C" fn __zend_malloc(size: usize) -> *mut c_void {
 }
 
 /// `calloc`, likewise; an overflow is a fatal error.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub extern "C" fn __zend_calloc(count: usize, size: usize) -> *mut c_void {
     let Some(bytes) = address(count, size, 0) else {
         return core::ptr::null_mut();
@@ -42,7 +42,7 @@ pub extern "C" fn __zend_calloc(count: usize, size: usize) -> *mut c_void {
 ///
 /// # Safety
 /// As `realloc`'s.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub unsafe extern "C" fn __zend_realloc(block: *mut c_void, size: usize) -> *mut c_void {
     // SAFETY: the caller's promise.
     let block = unsafe { libc::realloc(block, size) };
@@ -56,7 +56,7 @@ pub unsafe extern "C" fn __zend_realloc(block: *mut c_void, size: usize) -> *mut
 ///
 /// # Safety
 /// `text` ends with a NUL.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub unsafe extern "C" fn __zend_strdup(text: *const c_char) -> *mut c_char {
     // SAFETY: the caller's promise.
     let copy = unsafe { libc::strdup(text) };
@@ -70,7 +70,7 @@ pub unsafe extern "C" fn __zend_strdup(text: *const c_char) -> *mut c_char {
 ///
 /// # Safety
 /// There are that many bytes at `text`.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub unsafe extern "C" fn zend_strndup(text: *const c_char, length: usize) -> *mut c_char {
     let Some(bytes) = length_and_one(length) else {
         return core::ptr::null_mut();
@@ -84,7 +84,7 @@ pub unsafe extern "C" fn zend_strndup(text: *const c_char, length: usize) -> *mu
 }
 
 /// `count * size + offset` bytes. (`safe_pemalloc`)
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub extern "C" fn _safe_malloc(count: usize, size: usize, offset: usize) -> *mut c_void {
     match address(count, size, offset) {
         Some(bytes) => __zend_malloc(bytes),
@@ -96,7 +96,7 @@ pub extern "C" fn _safe_malloc(count: usize, size: usize, offset: usize) -> *mut
 ///
 /// # Safety
 /// As `realloc`'s.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub unsafe extern "C" fn _safe_realloc(
     block: *mut c_void,
     count: usize,

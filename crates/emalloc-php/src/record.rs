@@ -10,6 +10,7 @@ use emalloc::heap::{Heap, Limit};
 use crate::handlers::Handlers;
 use crate::refusal::{self, Request, corrupted};
 use crate::storage::StorageRecord;
+use crate::takeover;
 use crate::tracked::Tracked;
 
 /// The limit of a heap that was given none: the original's.
@@ -183,8 +184,14 @@ impl Record {
         // SAFETY: the caller's promise.
         match unsafe { heap.usable_size(block.cast()) } {
             Ok(size) => size,
+            Err(_) if takeover::is_others(block.cast()) => 0,
             Err(fault) => corrupted(&fault),
         }
+    }
+
+    /// Lets go of the heap, which is somebody else's.
+    pub(crate) fn release_heap(mut self) {
+        core::mem::forget(self.heap.get_mut().take());
     }
 
     /// Throws everything in the heap away. (`zend_mm_shutdown`, not full)

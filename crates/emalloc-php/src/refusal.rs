@@ -14,6 +14,7 @@ use emalloc::heap::{AllocError, Fault, Heap, Limit};
 
 use crate::current;
 use crate::record::Record;
+use crate::takeover;
 
 /// What was refused, for the hook. (`struct emalloc_php_refusal`)
 #[repr(C)]
@@ -62,19 +63,19 @@ static STATE: State = State {
 };
 
 /// Registers PHP's side of refusals; null takes it out.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub extern "C" fn emalloc_php_set_hook(hook: Option<Hook>) {
     STATE.hook.set(hook);
 }
 
 /// Says whether PHP is reporting that the limit was reached. Meanwhile no limit is enforced.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub extern "C" fn emalloc_php_set_reporting(reporting: bool) {
     STATE.reporting.set(reporting);
 }
 
 /// Whether PHP is reporting that the limit was reached.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub extern "C" fn zend_alloc_in_memory_limit_error_reporting() -> bool {
     STATE.reporting.get()
 }
@@ -128,7 +129,12 @@ pub fn refused(record: &Record, heap: &Heap, request: Request, error: AllocError
             };
             null_after(Kind::Limit, record.fallible(), &error)
         }
-        AllocError::BadPointer(fault) => corrupted(&fault),
+        AllocError::BadPointer(fault) => match request {
+            Request::Resize(block, size) if takeover::is_others(block) => {
+                takeover::copy_others(block, size)
+            }
+            _ => corrupted(&fault),
+        },
         error => null_after(Kind::Memory, record.fallible(), &error),
     }
 }

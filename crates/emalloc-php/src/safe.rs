@@ -7,7 +7,7 @@ use crate::allocate::{allocate, resize};
 use crate::refusal::{address, length_and_one};
 
 /// Allocates `count * size + offset` bytes; an overflow of that is a fatal error. (`safe_emalloc`)
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub extern "C" fn _safe_emalloc(count: usize, size: usize, offset: usize) -> *mut c_void {
     match address(count, size, offset) {
         Some(bytes) => allocate(bytes),
@@ -19,7 +19,7 @@ pub extern "C" fn _safe_emalloc(count: usize, size: usize, offset: usize) -> *mu
 ///
 /// # Safety
 /// As [`_erealloc`](crate::allocate::_erealloc).
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub unsafe extern "C" fn _safe_erealloc(
     block: *mut c_void,
     count: usize,
@@ -37,7 +37,7 @@ pub unsafe extern "C" fn _safe_erealloc(
 ///
 /// # Safety
 /// `text` ends with a NUL.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub unsafe extern "C" fn _estrdup(text: *const c_char) -> *mut c_char {
     // SAFETY: the caller's promise.
     let length = unsafe { libc::strlen(text) };
@@ -49,7 +49,7 @@ pub unsafe extern "C" fn _estrdup(text: *const c_char) -> *mut c_char {
 ///
 /// # Safety
 /// There are that many bytes at `text`.
-#[unsafe(no_mangle)]
+#[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub unsafe extern "C" fn _estrndup(text: *const c_char, length: usize) -> *mut c_char {
     let Some(bytes) = length_and_one(length) else {
         return ptr::null_mut();

@@ -16,7 +16,7 @@ macro_rules! class {
         ///
         /// # Safety
         /// As [`_efree`](crate::allocate::_efree), and of that class.
-        #[unsafe(no_mangle)]
+        #[cfg_attr(feature = "exports", unsafe(no_mangle))]
         pub unsafe extern "C" fn $efree(block: *mut c_void) {
             // SAFETY: the caller's promise; the heap's class for this size is the original's.
             unsafe { free_sized(block, $size) }
@@ -29,7 +29,7 @@ macro_rules! class {
         ///
         /// # Safety
         /// As [`_efree`](crate::allocate::_efree).
-        #[unsafe(no_mangle)]
+        #[cfg_attr(feature = "exports", unsafe(no_mangle))]
         pub unsafe extern "C" fn $efree(block: *mut c_void) {
             // SAFETY: the caller's promise.
             unsafe { free(block) }
@@ -37,7 +37,7 @@ macro_rules! class {
     };
     (@allocate $size:literal, $emalloc:ident) => {
         #[doc = concat!("Allocates ", $size, " bytes.")]
-        #[unsafe(no_mangle)]
+        #[cfg_attr(feature = "exports", unsafe(no_mangle))]
         pub extern "C" fn $emalloc() -> *mut c_void {
             allocate($size)
         }

@@ -132,3 +132,28 @@ fn the_list_is_what_php_exports() {
         .collect();
     assert!(more.is_empty(), "PHP also has {more:?}");
 }
+
+#[test]
+fn all_that_work_on_a_heap_can_be_taken_over() {
+    let persistent = [
+        "__zend_calloc",
+        "__zend_malloc",
+        "__zend_realloc",
+        "__zend_strdup",
+        "_safe_malloc",
+        "_safe_realloc",
+        "zend_strndup",
+    ];
+    // PHP tells the hook itself whether it is reporting.
+    let told = "zend_alloc_in_memory_limit_error_reporting";
+    let mut wanted = listed();
+    for name in persistent.into_iter().chain([told]) {
+        assert!(wanted.remove(name));
+    }
+    let entries = emalloc_php::takeover::entries();
+    let names: BTreeSet<String> = entries
+        .into_iter()
+        .map(|entry| entry.name.to_owned())
+        .collect();
+    assert_eq!(names, wanted);
+}

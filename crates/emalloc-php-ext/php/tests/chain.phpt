@@ -20,7 +20,7 @@ echo "end\n";';
 show($script, [$other]);
 show($script, [$other, 'emalloc.mode=watch']);
 // Loaded before: below. In heap mode its blocks are its own, and it sees none of ours.
-$ours = preg_grep('/^extension=/', settings_of_the_test());
+$ours = preg_grep('/^(extension|emalloc.entry)=/', settings_of_the_test());
 [$status, $said] = run($script, [], [], '-d ' . escapeshellarg($other));
 echo $said, "\nstatus $status\n";
 [$status, $said] = run($script, ['emalloc.mode=watch'], [], '-d ' . escapeshellarg($other));

@@ -4,6 +4,7 @@ phpinfo() has a section
 emalloc
 --INI--
 emalloc.mode=heap
+emalloc.entry=handlers
 --FILE--
 <?php
 ob_start();
@@ -15,6 +16,8 @@ echo $section[0];
 emalloc
 
 Mode => heap: requests live on our heap
+Entry => handlers
+Not direct because => emalloc.entry says so
 Samples => none
 Storage => cached
 Segment size => 2097152
@@ -22,4 +25,7 @@ Held now => %d
 Version of the library => %s
 
 Directive => Local Value => Master Value
-%Aemalloc.mode => heap => heap
+emalloc.debug => 0 => 0
+emalloc.entry => handlers => handlers
+emalloc.leaks => 0 => 0
+emalloc.mode => heap => heap

@@ -6,7 +6,7 @@ emalloc
 <?php
 require __DIR__ . '/child.inc';
 $php = escapeshellarg(getenv('TEST_PHP_EXECUTABLE'));
-$ours = implode(' ', array_map(fn($setting) => '-d ' . escapeshellarg($setting), preg_grep('/^extension=/', settings_of_the_test())));
+$ours = implode(' ', array_map(fn($setting) => '-d ' . escapeshellarg($setting), preg_grep('/^(extension|emalloc.entry)=/', settings_of_the_test())));
 foreach (['heap', 'watch', 'off'] as $mode) {
     foreach (['/no/such/file.php', '--ini', '-v', "-r 'echo 1;'"] as $arguments) {
         exec("$php -n $ours -d emalloc.mode=$mode $arguments 2>&1", $lines, $status);
