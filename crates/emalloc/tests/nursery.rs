@@ -2,10 +2,12 @@
 //! touches few pages; everything that looks at runs knows of it.
 
 use std::collections::BTreeSet;
+use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 
 use emalloc::heap::{Fault, FaultKind, Heap, Item, PageUse};
 use emalloc::layout::{GRAIN, PAGE};
+use emalloc::storage::Fixed;
 
 /// Where a block lies: its page.
 fn page(block: NonNull<u8>) -> usize {
@@ -37,6 +39,36 @@ fn classes_share_pages() {
         heap.reset();
         assert_eq!(request(&heap), blocks);
     }
+}
+
+/// How many pages of a heap's first segment, which was full of one byte, are touched by its making and 32 small blocks.
+fn pages_touched(segment_size: usize) -> usize {
+    const UNTOUCHED: u8 = 0x5A;
+    let buffer = vec![MaybeUninit::new(UNTOUCHED); 2 * segment_size].leak();
+    let heap = Heap::builder()
+        .storage(Fixed::new(buffer))
+        .segment_size(segment_size)
+        .build()
+        .unwrap();
+    let blocks: Vec<_> = (1..=32).map(|n| (heap.allocate(16 * n), 16 * n)).collect();
+    for (block, size) in &blocks {
+        // SAFETY: alive and as long as that.
+        unsafe { block.write_bytes(0, *size) };
+    }
+    let start = (blocks[0].0.addr().get() & !(segment_size - 1)) as *const u8;
+    (0..segment_size / PAGE)
+        .filter(|page| {
+            (page * PAGE..(page + 1) * PAGE)
+                // SAFETY: inside the segment, all of whose bytes were written.
+                .any(|offset| unsafe { start.add(offset).read() } != UNTOUCHED)
+        })
+        .count()
+}
+
+#[test]
+fn a_heap_of_32_small_blocks_touches_few_pages() {
+    assert!(pages_touched(256 << 10) <= 5);
+    assert!(pages_touched(2 << 20) <= 7);
 }
 
 #[test]

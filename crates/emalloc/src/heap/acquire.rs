@@ -197,7 +197,8 @@ impl State {
             .header_pages
             .set(self.geometry.header_end.div_ceil(PAGE) as u32);
         self.link(segment);
-        self.enter_pages(segment);
+        self.mark_header(segment);
+        self.enter_pages(segment, self.geometry.pages);
         self.page_segments.set(self.page_segments.get() + 1);
         Ok(())
     }

@@ -183,14 +183,14 @@ impl<S, H> Builder<S, H> {
 /// Where things lie in the first segment, in bytes from its beginning.
 struct Plan {
     state: usize,
-    /// Free blocks by class while the heap is in a mode.
-    hidden: usize,
     /// In debug mode only.
     debugging: usize,
     storage: usize,
     handler: usize,
     /// Its first grain, if there is one.
     nursery: Option<usize>,
+    /// Free blocks by class while the heap is in a mode. Last, so that a heap in none touches fewer pages.
+    hidden: usize,
     pages: usize,
 }
 
@@ -198,20 +198,21 @@ impl Plan {
     fn new<S, H>(geometry: &Geometry, debug: bool) -> Self {
         let after = |end: usize, layout: Layout| end.next_multiple_of(layout.align());
         let state = after(geometry.header_end, Layout::new::<State>());
-        let hidden = after(state + size_of::<State>(), Layout::new::<Lists>());
-        let debugging = after(hidden + size_of::<Lists>(), Layout::new::<Debugging>());
+        let debugging = after(state + size_of::<State>(), Layout::new::<Debugging>());
         let room = if debug { size_of::<Debugging>() } else { 0 };
         let storage = after(debugging + room, Layout::new::<S>());
         let handler = after(storage + size_of::<S>(), Layout::new::<H>());
         let end = handler + size_of::<H>();
-        let (nursery, pages) = Nursery::plan(end.div_ceil(GRAIN), geometry.pages);
+        let (nursery, grains) = Nursery::plan(end.div_ceil(GRAIN), geometry.pages);
+        let hidden = after(grains * GRAIN, Layout::new::<Lists>());
+        let pages = (hidden + size_of::<Lists>()).div_ceil(PAGE);
         Self {
             state,
-            hidden,
             debugging,
             storage,
             handler,
             nursery,
+            hidden,
             pages,
         }
     }
@@ -223,7 +224,7 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
     /// # Errors
     /// A setting that cannot be, or the storage gave no first segment.
     pub fn build(self) -> Result<Heap, HeapError> {
-        let options = self.options;
+        let options = &self.options;
         let size = options.segment_size;
         if !size.is_power_of_two() {
             return Err(HeapError::SegmentSizeNotPowerOfTwo(size));
@@ -296,9 +297,9 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
             geometry,
             fresh: [const { Fresh::none() }; _],
             run_counts: [const { Cell::new(0) }; _],
-            nursery: Nursery::new(plan.nursery),
             free_runs: FreeRuns::new(),
             growing_end: Cell::new(0),
+            nursery: Nursery::new(plan.nursery),
             index: Index::new(),
             newest: Cell::new(None),
             first: segment,
@@ -341,8 +342,8 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
             state.set_mode(mode::DEBUGGED, options.debug.is_some());
         }
         state.link(segment);
-        state.enter_pages(segment);
-        state.close_reserve();
+        state.mark_header(segment);
+        state.enter_first(geometry.pages);
         if let Some(sampling) = options.sampling {
             state.start_sampling(sampling).map_err(HeapError::Storage)?;
         }

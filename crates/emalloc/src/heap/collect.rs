@@ -119,7 +119,7 @@ impl State {
             .filter(|segment| segment.header().kind.get() == Kind::Pages)
     }
 
-    /// Gives every small run its own list of its free blocks, and empties the lists by class.
+    /// Gives every small run its own list of its free blocks. The lists by class are those of the short runs then.
     pub fn sort_lists(&self) {
         for segment in self.page_segment_list() {
             for run in self
@@ -131,19 +131,16 @@ impl State {
                 info.previous.set(ptr::null_mut());
             }
         }
-        for list in &self.nursery.sorted {
-            list.head.set(ptr::null_mut());
-        }
         for class in 0..CLASSES {
-            let mut block = self.list(class).head.replace(ptr::null_mut());
+            let list = self.list(class);
+            let mut block = list.take().head.get();
             // SAFETY: a list holds null or a free block, whose first word leads to the next.
             while let Some(node) = unsafe { block.as_ref() } {
                 let next = node.next.get();
                 // SAFETY: the block lies in a segment of this heap.
                 let segment = unsafe { Segment::at(self.geometry.segment_address(block.addr())) };
                 if self.in_nursery(segment, segment.grain_of(block.addr())) {
-                    node.next
-                        .set(self.nursery.sorted[class].head.replace(block));
+                    node.next.set(list.head.replace(block));
                 } else {
                     let run = self.run_of(segment, class, block.addr());
                     let info = run.first().info(&self.geometry);
@@ -164,7 +161,7 @@ impl State {
         run: Run,
     ) -> impl Iterator<Item = *mut FreeBlock> + use<> {
         let mut block: *mut FreeBlock = if self.in_nursery(run.segment, run.grain) {
-            self.nursery.sorted[class].head.get()
+            self.list(class).head.get()
         } else {
             run.first().info(&self.geometry).next.get().cast()
         };
@@ -179,7 +176,8 @@ impl State {
     /// Puts the runs' lists back together into lists by class.
     pub fn unsort_lists(&self) {
         for segment in self.page_segment_list() {
-            for run in self.runs(segment) {
+            // Those of the short runs are there already.
+            for run in self.page_runs(segment) {
                 if let Some(class) = class_in(run.byte)
                     && let Some(first) = self.free_blocks(class, run).next()
                     && let Some(last) = self.free_blocks(class, run).last()

@@ -10,14 +10,15 @@
 use core::cell::Cell;
 
 use super::collect::Run;
-use super::segment::{Segment, code_in_map};
-use super::state::{List, Lists, State};
+use super::segment::{Segment, code_in_map, page};
+use super::state::State;
 use crate::layout::PAGE_GRAINS;
 use crate::size_class::{
     NURSERY_GRAINS, blocks_of_class, blocks_of_short_run, grains_of_short_run,
 };
 
-/// Where the nursery lies, in grains of the first segment. It ends with the header's pages.
+/// Where the nursery lies, in grains of the first segment. It has all that is left of the header's pages, but no more than
+/// [`NURSERY_GRAINS`] are ever taken.
 pub(super) struct Nursery {
     /// Its first grain.
     pub start: usize,
@@ -25,19 +26,17 @@ pub(super) struct Nursery {
     pub next: Cell<usize>,
     /// Whether there is one: small segments do without.
     pub exists: bool,
-    /// While free lists are sorted by run: those of the short runs, by class.
-    pub sorted: Lists,
 }
 
 impl Nursery {
     /// Where the nursery begins that could at grain `start`, if a segment of `pages` pages has so much to spare; and the
-    /// pages up to its end.
+    /// grains up to its end.
     pub fn plan(start: usize, pages: usize) -> (Option<usize>, usize) {
-        let end = (start + NURSERY_GRAINS).div_ceil(PAGE_GRAINS);
-        if end <= pages / 8 {
+        let end = start + NURSERY_GRAINS;
+        if end <= pages * PAGE_GRAINS / 8 {
             (Some(start), end)
         } else {
-            (None, start.div_ceil(PAGE_GRAINS))
+            (None, start)
         }
     }
 
@@ -48,7 +47,6 @@ impl Nursery {
             start: first,
             next: Cell::new(first),
             exists: start.is_some(),
-            sorted: [const { List::new() }; _],
         }
     }
 }
@@ -91,6 +89,13 @@ impl State {
         } else {
             runs * blocks_of_class(class)
         }
+    }
+
+    /// Forgets all short runs.
+    pub fn clear_nursery(&self) {
+        let Nursery { start, next, .. } = &self.nursery;
+        let grains = next.replace(*start) - start;
+        self.first.fill_grains(*start, grains, page::NURSERY);
     }
 
     /// A short run for `class`; `None` if it has one, or is of larger blocks, or there is no nursery.

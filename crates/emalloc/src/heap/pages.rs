@@ -5,7 +5,7 @@
 use super::runs::FreeRun;
 use super::segment::{Kind, Page, Segment, page};
 use super::state::State;
-use crate::layout::{PAGE, PAGE_GRAINS};
+use crate::layout::PAGE;
 use crate::sys;
 
 /// More bytes than most processors have caches of their own for a core.
@@ -206,26 +206,57 @@ impl State {
         self.free_runs.insert(&self.geometry, first, length);
     }
 
-    /// Enters a new segment's pages as one free run.
-    pub fn enter_pages(&self, segment: Segment) {
-        let header = segment.header();
-        let first = header.header_pages.get() as usize;
-        let length = self.geometry.pages - first;
-        let nursery = self.nursery_start(segment);
+    /// Marks what is no page for runs in a segment that is new.
+    pub fn mark_header(&self, segment: Segment) {
+        let (nursery, end) = (self.nursery_start(segment), self.header_grains(segment));
         segment.fill_grains(0, nursery, page::HEADER);
-        segment.fill_grains(nursery, first * PAGE_GRAINS - nursery, page::NURSERY);
-        segment.fill(first, length, page::FREE);
+        segment.fill_grains(nursery, end - nursery, page::NURSERY);
         segment.fill(self.geometry.pages, 1, page::HEADER);
-        header.free_pages.set(length as u32);
-        self.free_runs.insert(
-            &self.geometry,
-            Page {
-                segment,
-                index: first,
-            },
-            length,
-        );
+    }
+
+    /// Enters the pages of a segment that holds nothing as one free run. Those from `free` on are marked free already.
+    pub fn enter_pages(&self, segment: Segment, free: usize) {
+        self.enter(segment, 0, free);
         self.empty_segments.set(self.empty_segments.get() + 1);
+    }
+
+    /// As [`enter_pages`](Self::enter_pages), for the first segment, which is to be used first: before the free run
+    /// lies the reserve, for which there always is room.
+    pub fn enter_first(&self, free: usize) {
+        let (segment, reserve) = (self.first, self.reserve.get());
+        if reserve == 0 {
+            return self.enter_pages(segment, free);
+        }
+        self.enter(segment, reserve, free);
+        let index = segment.header().header_pages.get() as usize;
+        let run = Page { segment, index };
+        run.set_span(&self.geometry, reserve);
+        segment.fill(index, reserve, page::RESERVE);
+        self.reserve_at.set(Some((segment, index)));
+        self.note_need();
+    }
+
+    /// Enters a free run behind the first `taken` pages of a segment that holds nothing.
+    fn enter(&self, segment: Segment, taken: usize, free: usize) {
+        let header = segment.header();
+        let index = header.header_pages.get() as usize + taken;
+        let length = self.geometry.pages - index;
+        if index < free {
+            segment.fill(index, free - index, page::FREE);
+        }
+        header.free_pages.set(length as u32);
+        self.free_runs
+            .insert(&self.geometry, Page { segment, index }, length);
+    }
+
+    /// Where the free run begins with which a segment ends; its end if it ends with another one.
+    pub fn free_end(&self, segment: Segment) -> usize {
+        let index = self.geometry.pages - 1;
+        let last = Page { segment, index };
+        match last.map() {
+            page::FREE => index + 1 - last.span(&self.geometry),
+            _ => index + 1,
+        }
     }
 
     /// Gives empty segments, but never the first, back to the storage until no more than `most` bytes are held.

@@ -3,7 +3,7 @@
 
 use super::large::SCATTERED_FROM;
 use super::observers::Event;
-use super::segment::Kind;
+use super::segment::{Kind, Segment};
 use super::state::State;
 use super::{Heap, Retain};
 use crate::size_class::CLASSES;
@@ -31,17 +31,18 @@ impl State {
                 self.release_segment(segment);
             } else {
                 others -= 1;
-                self.renew(segment);
+                self.clear_marks(segment);
+                self.enter_pages(segment, self.free_end(segment));
             }
         }
-        // Entered last, the first segment is used first again: it is the warmest.
-        self.renew(self.first);
         self.need.set(0);
+        // Entered last, the first segment is used first again: it is the warmest.
+        self.clear_marks(self.first);
+        self.enter_first(self.free_end(self.first));
         if self.compact != 0 && self.held_peak.get() > self.compact {
             self.storage().trim();
         }
         self.held_peak.set(self.held.get());
-        self.close_reserve();
         self.storage().request_ended();
         self.tell(|| Event::Reset);
     }
@@ -60,7 +61,7 @@ impl State {
         for count in &self.run_counts {
             count.set(0);
         }
-        self.nursery.next.set(self.nursery.start);
+        self.clear_nursery();
         self.free_runs.clear();
         self.growing_end.set(0);
         self.empty_segments.set(0);
@@ -71,11 +72,11 @@ impl State {
         self.sweep_at.set(0);
     }
 
-    fn renew(&self, segment: super::segment::Segment) {
+    /// Forgets which blocks of a segment are alive, if that is noted.
+    fn clear_marks(&self, segment: Segment) {
         if self.geometry.checked() {
             segment.clear_live_bits(&self.geometry);
         }
-        self.enter_pages(segment);
     }
 }
 

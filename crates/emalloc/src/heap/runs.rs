@@ -73,11 +73,12 @@ impl FreeRuns {
 
     /// Forgets all runs.
     pub fn clear(&self) {
-        for list in &self.lists {
-            list.set(ptr::null_mut());
-        }
-        for word in &self.filled {
-            word.set(0);
+        for (word, lists) in self.filled.iter().zip(self.lists.chunks(64)) {
+            let mut bits = word.replace(0);
+            while bits != 0 {
+                lists[bits.trailing_zeros() as usize].set(ptr::null_mut());
+                bits &= bits - 1;
+            }
         }
     }
 

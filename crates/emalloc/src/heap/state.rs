@@ -103,10 +103,10 @@ pub(super) struct State {
     pub fresh: [Fresh; CLASSES],
     /// Runs, by class.
     pub run_counts: [Cell<u32>; CLASSES],
-    pub nursery: Nursery,
     pub free_runs: FreeRuns,
     /// Where the large block ends that grew last: it will grow again, so others take pages elsewhere if they can. 0: none did.
     pub growing_end: Cell<usize>,
+    pub nursery: Nursery,
     pub index: Index,
 
     /// All segments, newest first, and the one this state lives in.

@@ -79,6 +79,16 @@ impl Bound {
         self.high = granted;
     }
 
+    /// Whether the end of a request that needed all that is granted changes nothing.
+    pub(super) fn is_at_rest(&self, granted: usize) -> bool {
+        [self.bytes, self.mean, self.high.max(granted)] == [granted; 3]
+    }
+
+    /// Such a request has ended, and `granted` bytes are granted that the next one needs in any case.
+    pub(super) const fn rest(&mut self, granted: usize) {
+        self.high = granted;
+    }
+
     /// Leaves room for nothing until more is granted than now.
     pub(super) const fn close(&mut self) {
         self.bytes = 0;

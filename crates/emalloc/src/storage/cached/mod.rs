@@ -11,7 +11,7 @@ use super::try_cell::{FEW, TryCell};
 use super::{Capabilities, Grant, Storage, StorageError};
 use bound::Bound;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use core::time::Duration;
 use kept::{Kept, Piece};
 use slot::Slot;
@@ -55,6 +55,8 @@ pub struct Cached<S: Storage> {
     store: TryCell<Store>,
     /// A segment whose freeing is put off until somebody enters the table; it counts as granted until then.
     slot: Slot,
+    /// Whether nothing was done in the table since a request ended last, and another end of one like it changes nothing.
+    at_rest: AtomicBool,
     /// Bytes granted and not freed.
     granted: AtomicUsize,
     /// Bytes that are being asked for. They need room, but may yet be refused.
@@ -89,6 +91,7 @@ impl<S: Storage> Cached<S> {
                 bound: Bound::new(),
             }),
             slot: Slot::new(),
+            at_rest: AtomicBool::new(false),
             granted: AtomicUsize::new(0),
             asked: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
@@ -279,11 +282,7 @@ unsafe impl<S: Storage> Storage for Cached<S> {
 
     fn request_ended(&self) {
         if self.per_request {
-            self.with_store(FEW, |store, _| {
-                store
-                    .bound
-                    .end_request(self.granted.load(Ordering::Relaxed));
-            });
+            self.end_request();
         }
         self.inner.request_ended();
     }
@@ -317,6 +316,43 @@ mod tests {
         assert_eq!(storage.inner().counts().freed, 2);
         assert_eq!(storage.trim(), SIZE);
         assert_eq!(storage.inner().counts().live_grants, 0);
+    }
+
+    #[test]
+    fn requests_that_are_all_alike_leave_the_table_alone() {
+        const SIZE: usize = 64 << 10;
+        let storage = Cached::new(Counting::new(MALLOC)).per_request();
+        let segment = || storage.allocate(SIZE, SIZE).unwrap().start;
+        let free = |start| {
+            // SAFETY: granted above.
+            unsafe { storage.free(start, SIZE, SIZE) };
+        };
+        let is_at_rest = || storage.at_rest.load(Ordering::Relaxed);
+        let request = || {
+            free(segment());
+            storage.request_ended();
+        };
+        let lasting = segment();
+        (0..8).for_each(|_| request());
+        let misses = storage.misses();
+        for _ in 0..100 {
+            request();
+            assert!(is_at_rest() && storage.slot.bytes() == SIZE);
+        }
+        // One that needs more is counted.
+        let more = [segment(), segment()];
+        more.into_iter().for_each(free);
+        storage.request_ended();
+        assert!(!is_at_rest());
+        (0..8).for_each(|_| request());
+        assert_eq!((storage.misses(), is_at_rest()), (misses + 1, true));
+        // What no request needs any more goes: the first that does without it is counted as such.
+        (0..4).for_each(|_| storage.request_ended());
+        assert_eq!(storage.cached_bytes(), 0);
+        assert_eq!(storage.inner().counts().live_bytes, SIZE);
+        assert!(is_at_rest());
+        free(lasting);
+        assert_eq!(storage.trim(), SIZE);
     }
 
     #[test]

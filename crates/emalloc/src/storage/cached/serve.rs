@@ -43,14 +43,56 @@ impl<S: Storage> Cached<S> {
         looks: u32,
         act: impl FnOnce(&mut Store, Ways) -> T,
     ) -> Option<T> {
-        let (now, ways) = (sys::millis(), self.ways());
-        let mut store = self.store.try_enter(looks)?;
+        let now = sys::millis();
+        let store = self.store.try_enter(looks)?;
+        Some(self.inside(store, now, act))
+    }
+
+    /// As [`with_store`](Self::with_store), inside.
+    fn inside<T>(
+        &self,
+        mut store: Entered<'_, Store>,
+        now: u64,
+        act: impl FnOnce(&mut Store, Ways) -> T,
+    ) -> T {
+        let ways = self.ways();
+        self.at_rest.store(false, Ordering::Relaxed);
         self.free_put_off(&mut store, ways);
         let granted = self.granted.load(Ordering::Relaxed);
         store.bound.pass_time(now, self.interval, granted);
         let answer = act(&mut store, ways);
         self.settle(store, ways);
-        Some(answer)
+        answer
+    }
+
+    /// Counts the end of a request, with a bound that is the mean of requests.
+    ///
+    /// A heap that is made and ended again and again, or lives on and needs no more than it has, comes to rest: nothing is
+    /// kept, all that is granted was needed, what was put off included, and that is the mean. As long as nobody enters the
+    /// table, and what lies in the slot is used by each request, their ends change nothing.
+    #[inline]
+    pub(super) fn end_request(&self) {
+        if !(self.at_rest.load(Ordering::Relaxed) && self.slot.end_request()) {
+            self.end_request_inside();
+        }
+    }
+
+    fn end_request_inside(&self) {
+        let now = sys::millis();
+        let Some(mut store) = self.store.try_enter(FEW) else {
+            return;
+        };
+        let granted = self.granted.load(Ordering::Relaxed);
+        if store.kept.bytes() == 0 && store.bound.is_at_rest(granted) && self.slot.end_request() {
+            store.bound.rest(granted.saturating_sub(self.slot.bytes()));
+            self.at_rest.store(true, Ordering::Relaxed);
+            return;
+        }
+        self.inside(store, now, |store, _| {
+            store
+                .bound
+                .end_request(self.granted.load(Ordering::Relaxed));
+        });
     }
 
     /// Leaves the cell, with what is beyond the bound.
@@ -126,9 +168,9 @@ impl<S: Storage> Cached<S> {
 
     /// Frees what was put off: into the table.
     fn free_put_off(&self, store: &mut Store, ways: Ways) {
-        if let Some(piece) = self.slot.empty() {
+        if let Some((piece, used)) = self.slot.empty() {
             let granted = self.granted.fetch_sub(piece.size, Ordering::Relaxed);
-            store.bound.see(granted);
+            store.bound.see(granted - if used { 0 } else { piece.size });
             // A segment is worth a place, but others may have filled the table since it was found empty.
             if store.kept.is_nearly_full() || !store.kept.put(piece, ways) {
                 self.give_back(piece);
@@ -146,7 +188,7 @@ impl<S: Storage> Cached<S> {
     /// Gives what was put off to the storage inside. Answers the bytes.
     #[cold]
     fn give_back_put_off(&self) -> usize {
-        self.slot.empty().map_or(0, |piece| {
+        self.slot.empty().map_or(0, |(piece, _)| {
             self.granted.fetch_sub(piece.size, Ordering::Relaxed);
             self.give_back(piece);
             piece.size

@@ -2,7 +2,7 @@
 //! `cached` only.
 
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use super::kept::Piece;
 use crate::layout::MIN_SEGMENT;
@@ -10,16 +10,27 @@ use crate::layout::MIN_SEGMENT;
 /// The bits of an address that are free in a multiple of the least segment size and hold any binary logarithm.
 const TAG: usize = 63;
 
-/// One segment or none: its address and, in the lowest bits, the binary logarithm of its size, which is its alignment too.
+/// The bit above says whether an even or an odd number of requests had ended when it was put there.
+const TURN: usize = TAG + 1;
+
+/// One segment or none: its address and, in the lowest bits, the binary logarithm of its size, which is its alignment too,
+/// and the turn.
 ///
 /// The word says all there is to know of what lies there, and whoever exchanges it for null owns that: nothing else is read
 /// beforehand, so it does not matter if the same segment was taken and put back in between.
 #[derive(Debug)]
-pub(super) struct Slot(AtomicPtr<u8>);
+pub(super) struct Slot {
+    word: AtomicPtr<u8>,
+    /// 0 or [`TURN`]: changes with the end of a request.
+    turn: AtomicUsize,
+}
 
 impl Slot {
     pub(super) const fn new() -> Self {
-        Self(AtomicPtr::new(ptr::null_mut()))
+        Self {
+            word: AtomicPtr::new(ptr::null_mut()),
+            turn: AtomicUsize::new(0),
+        }
     }
 
     /// Puts a segment there. Says no if something lies there, or it is no segment.
@@ -29,9 +40,9 @@ impl Slot {
         if size != align || size < MIN_SEGMENT || !address.is_multiple_of(size) {
             return false;
         }
-        let word = tagged(start.as_ptr(), size);
+        let word = tagged(start.as_ptr(), size, self.turn.load(Ordering::Relaxed));
         // Sequentially consistent: whoever puts then looks at the counts, whoever changes those then looks here.
-        self.0
+        self.word
             .compare_exchange(ptr::null_mut(), word, Ordering::SeqCst, Ordering::Relaxed)
             .is_ok()
     }
@@ -39,43 +50,62 @@ impl Slot {
     /// Takes what lies there if it is a segment of that size.
     #[inline]
     pub(super) fn take(&self, size: usize, align: usize) -> Option<NonNull<u8>> {
-        let word = self.0.load(Ordering::Relaxed);
+        let word = self.word.load(Ordering::Relaxed);
         if size != align || !size.is_power_of_two() || size != size_in(word) {
             return None;
         }
-        self.0
+        self.word
             .compare_exchange(word, ptr::null_mut(), Ordering::Acquire, Ordering::Relaxed)
             .ok()?;
         NonNull::new(start_in(word))
     }
 
-    /// Takes what lies there, whatever it is.
-    pub(super) fn empty(&self) -> Option<Piece> {
+    /// Takes what lies there, whatever it is; and says whether it was used since a request ended last.
+    pub(super) fn empty(&self) -> Option<(Piece, bool)> {
         if self.bytes() == 0 {
             return None;
         }
-        let word = self.0.swap(ptr::null_mut(), Ordering::Acquire);
+        let word = self.word.swap(ptr::null_mut(), Ordering::Acquire);
         let size = size_in(word);
-        (size > 0).then(|| Piece {
+        let piece = Piece {
             start: start_in(word),
             size,
             align: size,
             warm_end: false,
-        })
+        };
+        (size > 0).then_some((piece, self.is_fresh(word)))
+    }
+
+    /// Notes the end of a request. Says no if something lies there that was put there before the last one.
+    #[inline]
+    pub(super) fn end_request(&self) -> bool {
+        let word = self.word.load(Ordering::Relaxed);
+        if !word.is_null() && !self.is_fresh(word) {
+            return false;
+        }
+        // Two requests that end at once may count as one: what is put there meanwhile is in the table one request later.
+        self.turn
+            .store(self.turn.load(Ordering::Relaxed) ^ TURN, Ordering::Relaxed);
+        true
+    }
+
+    /// Whether what the word says was put there since a request ended last.
+    fn is_fresh(&self, word: *mut u8) -> bool {
+        word.addr() & TURN == self.turn.load(Ordering::Relaxed)
     }
 
     /// The size of what lies there; 0 if nothing does.
     pub(super) fn bytes(&self) -> usize {
-        size_in(self.0.load(Ordering::SeqCst))
+        size_in(self.word.load(Ordering::SeqCst))
     }
 }
 
-fn tagged(start: *mut u8, size: usize) -> *mut u8 {
-    start.map_addr(|address| address | size.trailing_zeros() as usize)
+fn tagged(start: *mut u8, size: usize, turn: usize) -> *mut u8 {
+    start.map_addr(|address| address | turn | size.trailing_zeros() as usize)
 }
 
 fn start_in(word: *mut u8) -> *mut u8 {
-    word.map_addr(|address| address & !TAG)
+    word.map_addr(|address| address & !(TURN | TAG))
 }
 
 fn size_in(word: *mut u8) -> usize {
@@ -107,7 +137,7 @@ mod tests {
             assert_eq!(slot.take(size, size), Some(start));
             assert_eq!((slot.bytes(), slot.take(size, size)), (0, None));
             assert!(slot.put(start, size, size));
-            let piece = slot.empty().unwrap();
+            let (piece, _) = slot.empty().unwrap();
             assert_eq!(
                 (piece.start(), piece.size, piece.align),
                 (Some(start), size, size)
