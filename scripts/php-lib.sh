@@ -56,11 +56,32 @@ php_flags() {
 # defined_in OBJECT: the symbols it defines for others. (nm asks a plugin of LLVM's, which may not know Rust's objects.)
 defined_in() { readelf -sW "$1" | awk '$5 == "GLOBAL" && $7 != "UND" { print $8 }' | LC_ALL=C sort; }
 
+# php_filler COLD: an object with nothing in it but as much code as zend_alloc.o has, COLD bytes of it unlikely.
+php_filler() {
+    local hot
+    hot=$(size -A "$WORK/stock/Zend/zend_alloc.o" | awk '$1 == ".text" { print $2 }')
+    printf '.text\n.p2align 4\n.skip %d\n.section .text.unlikely, "ax"\n.skip %d\n.section .note.GNU-stack, "", @progbits\n' "$hot" "$1" |
+        cc -c -x assembler -o "$WORK/swapped/filler.o" -
+}
+
+# php_link PROGRAM...: links the swapped programs.
+php_link() {
+    local out="$WORK/swapped"
+    rm -f "$out"/sapi/*/php*
+    make -s -C "$WORK/stock" -f "$out/Makefile" SAPI_CLI_PATH="$out/sapi/cli/php" SAPI_CGI_PATH="$out/sapi/cgi/php-cgi" \
+        BUILD_BINARY="$out/sapi/phpdbg/phpdbg" "$@"
+}
+
+# address PROGRAM FUNCTION: where it lies in the file.
+address() { readelf -sW "$1" | awk -v name="$2" '$8 == name && !found++ { print "0x" $2 }'; }
+
 # php_swapped: the same PHP with our library in the place of Zend/zend_alloc.o: one object that defines exactly what that
-# one does; everything else in it becomes local.
+# one does; everything else in it becomes local. It lies behind PHP's own code, and something of the same size where the
+# other one was: PHP's code lies where it does in the stock build then. (16 bytes to and fro make loops faster or slower by
+# several percent.)
 php_swapped() {
-    local crate="$ROOT/crates/emalloc-php" out="$WORK/swapped" compiler flags name wanted=()
-    mkdir -p "$out"
+    local crate="$ROOT/crates/emalloc-php" out="$WORK/swapped" compiler flags name cold moved wanted=()
+    mkdir -p "$out"/sapi/{cli,cgi,phpdbg}
     cd "$ROOT"
     heavy cargo build --quiet --locked --profile c --package emalloc-php
     compiler=$(php_flags CC)
@@ -71,18 +92,21 @@ php_swapped() {
         -c "$crate/php/hook.c" -o "$out/hook.o")
     defined_in "$WORK/stock/Zend/zend_alloc.o" >"$out/exports"
     while read -r name; do wanted+=(-u "$name"); done <"$out/exports"
-    ld -r --gc-sections -o "$out/emalloc.o" "${wanted[@]}" "$out/hook.o" target/c/libemalloc_php.a
-    objcopy --keep-global-symbols="$out/exports" "$out/emalloc.o"
+    ld -r --gc-sections -T "$crate/php/order.ld" -o "$out/emalloc.o" "${wanted[@]}" "$out/hook.o" target/c/libemalloc_php.a
+    # The second name is left over from what was not linked; for it a whole library for unwinding would come along.
+    objcopy --keep-global-symbols="$out/exports" --strip-unneeded-symbol=_Unwind_Resume "$out/emalloc.o"
     defined_in "$out/emalloc.o" | diff - "$out/exports"
     # libtool takes the one for the other.
-    touch "$out/emalloc.lo"
-    mkdir -p "$out"/sapi/{cli,cgi,phpdbg}
-    rm -f "$out"/sapi/*/php*
-    cd "$WORK/stock"
-    # At the end, so that PHP's own code lies as it does in the stock build.
-    sed "/^PHP_GLOBAL_OBJS/s|Zend/zend_alloc\.lo\(.*\)|\1 $out/emalloc.lo|" Makefile >"$out/Makefile"
-    make -s -f "$out/Makefile" SAPI_CLI_PATH="$out/sapi/cli/php" SAPI_CGI_PATH="$out/sapi/cgi/php-cgi" \
-        BUILD_BINARY="$out/sapi/phpdbg/phpdbg" "$out"/sapi/{cli/php,cgi/php-cgi,phpdbg/phpdbg}
+    touch "$out/emalloc.lo" "$out/filler.lo"
+    sed "/^PHP_GLOBAL_OBJS/s|Zend/zend_alloc\.lo\(.*\)|$out/filler.lo\1 $out/emalloc.lo|" "$WORK/stock/Makefile" >"$out/Makefile"
+    # Before PHP's code are its ways to other libraries, some more or fewer than in the stock build: a first try tells.
+    cold=$(size -A "$WORK/stock/Zend/zend_alloc.o" | awk '$1 == ".text.unlikely" { print $2 }')
+    php_filler "$cold"
+    php_link "$out/sapi/cli/php"
+    moved=$(($(address "$WORK/stock/sapi/cli/php" execute_ex) - $(address "$out/sapi/cli/php" execute_ex)))
+    php_filler $((cold + moved))
+    php_link "$out"/sapi/{cli/php,cgi/php-cgi,phpdbg/phpdbg}
+    [ "$(address "$WORK/stock/sapi/cli/php" execute_ex)" = "$(address "$out/sapi/cli/php" execute_ex)" ]
     # That it is ours: it knows our settings.
     if EMALLOC_SEGMENT_SIZE=3M "$out/sapi/cli/php" -n -r 'echo 1;' 2>"$out/probe"; then return 1; fi
     grep -q '^EMALLOC_SEGMENT_SIZE must be a power of two' "$out/probe"

@@ -1,6 +1,7 @@
 //! Owns the functions on heaps as objects: making and ending them, allocating from one that need not be the current one,
 //! and custom handlers.
 
+use alloc::boxed::Box;
 use core::ffi::c_void;
 use core::ptr;
 
@@ -8,6 +9,7 @@ use emalloc::heap::Retain;
 use emalloc::{Heap, HeapError};
 
 use crate::current;
+use crate::faults::Faults;
 use crate::handlers::{Free, Handlers, Malloc, Realloc};
 use crate::manager;
 use crate::record::Record;
@@ -17,6 +19,9 @@ use crate::takeover::known;
 
 /// The original's chunk, and our segment, in bytes.
 pub(crate) const SEGMENT: usize = 2 << 20;
+
+/// The same as a setting.
+pub(crate) const SEGMENT_TEXT: &str = "2M";
 
 /// A heap as a pointer, or what the original says and null.
 fn started(heap: Result<Heap, HeapError>, storage: *mut StorageRecord) -> *mut Record {
@@ -49,6 +54,7 @@ pub unsafe extern "C" fn zend_mm_startup_ex(
     let storage = unsafe { StorageRecord::new(*handlers, data, size) };
     let heap = Heap::builder()
         .storage(Custom(storage))
+        .handler(Faults)
         .segment_size(SEGMENT)
         .reserve(0)
         .retain(Retain::Adaptive)

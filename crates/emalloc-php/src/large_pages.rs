@@ -1,20 +1,30 @@
-//! Owns the storage of `USE_ZEND_ALLOC_HUGE_PAGES=1`: all memory in large pages, from the first segment on, as in the
-//! original. (Without it the store has large pages where they add nothing to the peak.)
+//! Owns `USE_ZEND_ALLOC_HUGE_PAGES=1`: all memory in large pages, from the first segment on, as in the original. (Without it
+//! the store has large pages where they add nothing to the peak.)
 
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use emalloc::storage::{Capabilities, Grant, Storage, StorageError};
 
-/// `S` with large pages asked for each grant.
+/// `S`, with large pages asked for each grant if somebody wants that.
 #[derive(Debug)]
 pub struct LargePages<S>(pub S);
+
+static WANTED: AtomicBool = AtomicBool::new(false);
+
+/// From now on somebody wants that.
+pub fn want() {
+    WANTED.store(true, Ordering::Relaxed);
+}
 
 impl<S: Storage> LargePages<S> {
     /// # Safety
     /// The grant is one of the storage inside.
     unsafe fn ask(&self, start: NonNull<u8>, size: usize) {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.will_fill(start, size) }
+        if WANTED.load(Ordering::Relaxed) {
+            // SAFETY: the caller's promise.
+            unsafe { self.0.will_fill(start, size) }
+        }
     }
 }
 
@@ -71,6 +81,11 @@ unsafe impl<S: Storage> Storage for LargePages<S> {
     unsafe fn discard(&self, start: NonNull<u8>, size: usize) -> bool {
         // SAFETY: the caller's promise.
         unsafe { self.0.discard(start, size) }
+    }
+
+    unsafe fn will_fill(&self, start: NonNull<u8>, size: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { self.0.will_fill(start, size) }
     }
 
     fn request_ended(&self) {

@@ -16,10 +16,21 @@
 //! - [`takeover`]: what it needs to stand in the place of PHP's functions while PHP runs.
 //!
 //! `exports.txt` lists what is exported; a test compares it with the library and with PHP's header.
+//!
+//! With the exports and where panics abort, as in the libraries that scripts build, it does without std, whose texts and traces
+//! of panics would be half of what is linked into PHP; `alone` does std's part then. So such a build is for this package only.
+#![no_std]
+
+extern crate alloc;
+#[cfg(not(all(panic = "abort", feature = "exports")))]
+extern crate std;
 
 pub mod allocate;
+#[cfg(all(panic = "abort", feature = "exports"))]
+mod alone;
 mod current;
 pub mod fallible;
+mod faults;
 mod handlers;
 pub mod heaps;
 mod large_pages;

@@ -1,8 +1,9 @@
 //! Owns the process's heap as PHP sees it: its start from the environment, its end, its limit and its figures.
 
-use core::ffi::c_int;
-use std::ffi::{CStr, CString};
-use std::sync::OnceLock;
+use alloc::boxed::Box;
+use alloc::string::String;
+use core::cell::OnceCell;
+use core::ffi::{CStr, c_int};
 
 use emalloc::heap::Retain;
 use emalloc::interface::{Settings, SettingsError};
@@ -10,17 +11,15 @@ use emalloc::storage::{Cached, MmapAnon};
 use emalloc::{Heap, HeapError};
 
 use crate::current::{self, started};
-use crate::heaps::{SEGMENT, zend_mm_shutdown};
-use crate::large_pages::LargePages;
+use crate::faults::Faults;
+use crate::heaps::{SEGMENT_TEXT, zend_mm_shutdown};
+use crate::large_pages::{self, LargePages};
 use crate::record::Record;
-use crate::refusal::say;
+use crate::refusal::{end, say};
 use crate::tracked::Tracked;
 
 /// Where the segments of PHP's heaps come from, and where they wait between requests.
-static SEGMENTS: Cached<MmapAnon> = Cached::new(MmapAnon);
-
-/// The same with `USE_ZEND_ALLOC_HUGE_PAGES=1`.
-static LARGE: Cached<LargePages<MmapAnon>> = Cached::new(LargePages(MmapAnon));
+static SEGMENTS: Cached<LargePages<MmapAnon>> = Cached::new(LargePages(MmapAnon));
 
 /// What the environment says, and what PHP's heaps do where it says nothing.
 pub(crate) struct PhpSettings {
@@ -31,18 +30,30 @@ pub(crate) struct PhpSettings {
     large_pages: bool,
 }
 
-/// A variable of the environment. By way of C: Rust's own would be the only part of its library that a start needs, and
-/// would have to be read into memory for that.
+/// A variable of the environment. What is not UTF-8 in it becomes the sign for that.
 fn value(name: &str) -> Option<String> {
-    let name = CString::new(name).ok()?;
+    // Zeros behind the name end it. `alloc`'s own text for C would bring a personality for unwinding along, and the lossy
+    // `String` likewise.
+    let mut terminated = [0; 64];
+    let room = terminated.len() - 1;
+    terminated[..room]
+        .get_mut(..name.len())?
+        .copy_from_slice(name.as_bytes());
     // SAFETY: the name ends with a NUL. PHP starts before it has threads, so nobody changes the environment meanwhile.
-    let value = unsafe { libc::getenv(name.as_ptr()) };
+    let value = unsafe { libc::getenv(terminated.as_ptr().cast()) };
     if value.is_null() {
         return None;
     }
     // SAFETY: it ends with a NUL and stays as it is for the duration of this.
     let value = unsafe { CStr::from_ptr(value) };
-    Some(value.to_string_lossy().into_owned())
+    let mut text = String::new();
+    for chunk in value.to_bytes().utf8_chunks() {
+        text.push_str(chunk.valid());
+        if !chunk.invalid().is_empty() {
+            text.push(char::REPLACEMENT_CHARACTER);
+        }
+    }
+    Some(text)
 }
 
 impl PhpSettings {
@@ -50,7 +61,7 @@ impl PhpSettings {
         let is_set = |names: [&str; 2]| names.iter().any(|name| value(name).is_some());
         let segment_named = is_set(["EMALLOC_SEGMENT_SIZE", "ZEND_MM_SEG_SIZE"]);
         let settings = Settings::from_lookup(|name| match name {
-            "EMALLOC_SEGMENT_SIZE" if !segment_named => Some(SEGMENT.to_string()),
+            "EMALLOC_SEGMENT_SIZE" if !segment_named => Some(SEGMENT_TEXT.into()),
             // PHP's errors need no reserve: while one is reported no limit is enforced.
             "EMALLOC_RESERVE" => value(name).or_else(|| Some("0".into())),
             _ => value(name),
@@ -74,28 +85,35 @@ impl PhpSettings {
     pub(crate) fn start(&self) -> Result<Heap, HeapError> {
         let settings = &self.settings;
         let builder = settings.builder().unwrap_or_else(|error| refuse(&error));
+        let builder = builder.handler(Faults);
         if self.named {
             return builder.build();
         }
         let builder = builder.compact(0).retain(Retain::Bytes(0));
         if self.large_pages {
-            builder.storage(&LARGE).build()
-        } else {
-            builder.storage(&SEGMENTS).build()
+            large_pages::want();
         }
+        builder.storage(&SEGMENTS).build()
     }
 }
 
 /// Nonsense in the environment ends the process as the original does: a text on standard error, status 255.
 fn refuse(error: &SettingsError) -> ! {
     say(error);
-    std::process::exit(255)
+    end(255)
 }
+
+struct Once(OnceCell<PhpSettings>);
+
+// SAFETY: PHP without threads uses its allocator on one thread only, as it does the original.
+unsafe impl Sync for Once {}
 
 /// The environment's settings, read once.
 pub(crate) fn settings() -> &'static PhpSettings {
-    static SETTINGS: OnceLock<PhpSettings> = OnceLock::new();
-    SETTINGS.get_or_init(|| PhpSettings::from_env().unwrap_or_else(|error| refuse(&error)))
+    static SETTINGS: Once = Once(OnceCell::new());
+    SETTINGS
+        .0
+        .get_or_init(|| PhpSettings::from_env().unwrap_or_else(|error| refuse(&error)))
 }
 
 /// Makes the process's heap and makes it current. Ends the process if there is no memory for it.
@@ -109,7 +127,7 @@ pub extern "C" fn start_memory_manager() {
             Ok(heap) => Record::of_heap(heap, core::ptr::null_mut()),
             Err(error) => {
                 say(&format_args!("Can't initialize heap: {error}"));
-                std::process::exit(255)
+                end(255)
             }
         }
     };

@@ -3,14 +3,14 @@
 
 use core::ffi::{c_char, c_void};
 
-use crate::refusal::{address, length_and_one, say};
+use crate::refusal::{address, end, length_and_one, say};
 
 /// Ends the process: the system has no memory left.
 #[cold]
 pub fn out_of_memory() -> ! {
     say(&"Out of memory");
     // What is registered to run at the end runs, as in the original.
-    std::process::exit(1)
+    end(1)
 }
 
 /// `malloc` that never answers null, but for size 0.

@@ -8,7 +8,6 @@ use core::cell::Cell;
 use core::ffi::{c_char, c_int, c_void};
 use core::fmt::{self, Write};
 use core::ptr::{self, NonNull};
-use std::io;
 
 use emalloc::heap::{AllocError, Fault, Heap, Limit};
 
@@ -180,7 +179,7 @@ fn null_after(kind: Kind, fallible: bool, text: &dyn fmt::Display) -> *mut c_voi
 pub fn tell(kind: Kind, fallible: bool, text: &dyn fmt::Display) -> c_int {
     let Some(hook) = STATE.hook.get() else {
         say(&format_args!("\nFatal error: {text}"));
-        std::process::exit(255)
+        end(255)
     };
     let mut buffer = Text::new();
     // What does not fit is left out; no text of ours is that long.
@@ -217,13 +216,40 @@ impl Write for Text {
 #[cold]
 pub fn corrupted(fault: &Fault) -> ! {
     say(fault);
-    std::process::abort()
+    abort()
+}
+
+/// Ends the process as after a wrong pointer.
+#[cold]
+pub fn abort() -> ! {
+    // SAFETY: no condition.
+    unsafe { libc::abort() }
+}
+
+/// Ends the process; what is registered to run at the end runs, as in the original.
+#[cold]
+pub fn end(status: c_int) -> ! {
+    // SAFETY: no condition.
+    unsafe { libc::exit(status) }
+}
+
+/// Standard error, written to without allocating.
+struct Stderr;
+
+impl Write for Stderr {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        // There is nowhere else to say that this failed.
+        // SAFETY: there are that many bytes.
+        unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) };
+        Ok(())
+    }
 }
 
 /// Writes a line to standard error.
+#[cold]
 pub fn say(text: &dyn fmt::Display) {
-    // There is nowhere else to say that this failed.
-    let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("{text}\n"));
+    // `Stderr` never answers an error.
+    let _ = writeln!(Stderr, "{text}");
 }
 
 /// `count * size + offset`, unless that is an overflow: then PHP is told, and if it returns, the caller has nothing to

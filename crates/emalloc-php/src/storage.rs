@@ -1,5 +1,6 @@
 //! Owns custom storage: PHP's four functions over chunks (`zend_mm_startup_ex`) as a storage of the library's.
 
+use alloc::boxed::Box;
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
 

@@ -4,6 +4,7 @@
 //! All blocks from before lie in the original's first chunk: that is a condition of beginning. They stay where they are;
 //! freeing one is nothing, and one that is to be resized is copied. Nobody takes that memory again.
 
+use alloc::boxed::Box;
 use core::cell::Cell;
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};

@@ -1,10 +1,10 @@
 //! Owns [`Tracked`]: the system's malloc with every block noted, so that the limit holds, figures are true and the end of
 //! a script frees what it left. (`USE_ZEND_ALLOC=0 USE_TRACKED_ALLOC=1`; meant for sanitizers and fuzzing)
 
+use alloc::collections::BTreeMap;
 use core::cell::{Cell, RefCell};
 use core::ffi::c_void;
 use core::ptr;
-use std::collections::HashMap;
 
 use emalloc::heap::AllocError;
 
@@ -12,12 +12,12 @@ use crate::current::started;
 use crate::handlers::Handlers;
 use crate::persistent::{__zend_malloc, __zend_realloc};
 use crate::record::Record;
-use crate::refusal::{BEYOND, Kind, say, tell, zend_alloc_in_memory_limit_error_reporting};
+use crate::refusal::{BEYOND, Kind, abort, say, tell, zend_alloc_in_memory_limit_error_reporting};
 
 /// The live blocks, with the size that was asked for.
 #[derive(Default)]
 pub struct Tracked {
-    blocks: RefCell<HashMap<usize, usize>>,
+    blocks: RefCell<BTreeMap<usize, usize>>,
     usage: Cell<usize>,
     peak: Cell<usize>,
     /// So many more allocations until one is treated as if it were beyond the limit; 0: never.
@@ -90,7 +90,7 @@ impl Tracked {
         let size = self.blocks.borrow_mut().remove(&block.addr());
         let Some(size) = size else {
             say(&"Trying to free pointer not allocated through ZendMM");
-            std::process::abort()
+            abort()
         };
         self.usage.set(self.usage.get() - size);
         size
@@ -137,7 +137,7 @@ fn current<'a>() -> (&'a Record, &'a Tracked) {
     let Some(tracked) = record.tracked() else {
         // Only somebody who took these handlers for another heap comes here.
         say(&"the current heap does not track its blocks");
-        std::process::abort()
+        abort()
     };
     (record, tracked)
 }

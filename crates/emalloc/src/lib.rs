@@ -21,6 +21,8 @@
 //! # Ok::<(), emalloc::heap::HeapError>(())
 //! ```
 #![no_std]
+#[cfg(feature = "alloc")]
+extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 

@@ -1,6 +1,6 @@
 //! Owns how debug mode is switched on from outside: `EMALLOC_DEBUG` and `EMALLOC_LEAKS`.
 
-use std::borrow::ToOwned;
+use alloc::borrow::ToOwned;
 
 use super::settings::SettingsError;
 use super::size::parse_size;

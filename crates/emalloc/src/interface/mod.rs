@@ -11,11 +11,11 @@
 mod allocator;
 #[cfg(feature = "std")]
 mod current;
-#[cfg(feature = "std")]
+#[cfg(feature = "alloc")]
 mod debug_settings;
 #[cfg(feature = "std")]
 mod functions;
-#[cfg(feature = "std")]
+#[cfg(feature = "alloc")]
 mod settings;
 mod sited;
 mod size;
@@ -28,7 +28,7 @@ pub use functions::{
     ecalloc, efree, emalloc, erealloc, erealloc_recoverable, estrdup, estrndup, mem_block_size,
     safe_emalloc, safe_erealloc,
 };
-#[cfg(feature = "std")]
+#[cfg(feature = "alloc")]
 pub use settings::{Settings, SettingsError};
 pub use sited::Sited;
 pub use size::{ParseSizeError, parse_size};

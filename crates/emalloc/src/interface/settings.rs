@@ -2,9 +2,9 @@
 //! original's variables with the original's texts. Read once, when a thread
 //! first needs its own heap, or by a program that asks.
 
+use alloc::borrow::ToOwned;
+use alloc::string::String;
 use core::fmt;
-use std::borrow::ToOwned;
-use std::string::String;
 
 use super::debug_settings;
 use super::size::parse_size;
@@ -145,6 +145,7 @@ impl Settings {
     ///
     /// # Errors
     /// The first variable with nonsense in it.
+    #[cfg(feature = "std")]
     pub fn from_env() -> Result<Self, SettingsError> {
         Self::from_lookup(|name| {
             std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())

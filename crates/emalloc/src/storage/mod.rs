@@ -20,7 +20,7 @@ mod mmap;
 mod opened;
 mod regions;
 pub mod registry;
-#[cfg(feature = "std")]
+#[cfg(feature = "alloc")]
 mod shared;
 mod shared_runs;
 mod try_cell;
