@@ -53,15 +53,27 @@ pub const NURSERY_GRAINS: usize = {
     sum
 };
 
-/// What the fast paths need to know of a request's class, side by side.
+/// What the fast paths need to know of a request's class.
 #[derive(Clone, Copy)]
 pub struct Slot {
-    /// The code of the class: twice its number. It fits a byte, and processors that scale an index by 8 reach
-    /// an entry of 16 bytes with it in one step.
-    pub code: u16,
+    /// The code of the class: twice its number, so that processors that scale an index by 8 reach an entry of 16 bytes
+    /// with it in one step.
+    pub code: usize,
     /// Bytes of its blocks.
-    pub size: u16,
+    pub size: usize,
 }
+
+/// What slots are made of.
+#[repr(C)]
+struct Slots {
+    /// Bytes of a block, by code; every second entry is unused.
+    sizes: [u16; CODES],
+    /// Codes, by the size of the request: a byte for each, so that it is the index as it comes.
+    codes: [u8; SMALL_MAX + 1],
+}
+
+/// A constant and no static, so that every crate it is compiled into sees its content.
+const SLOTS: &Slots = &slots();
 
 /// Bytes of all blocks in a run, by class.
 static RUN_BYTES: [u32; CLASSES] = run_bytes();
@@ -75,17 +87,18 @@ pub const CODES: usize = 2 * CLASSES;
 /// `size` is at most [`SMALL_MAX`].
 #[inline(always)]
 pub unsafe fn slot_of(size: usize) -> Slot {
-    // A constant and no static, so that every crate it is compiled into sees its content.
-    let slots: &'static [Slot; SMALL_MAX / 8 + 1] = const { &slots() };
-    // SAFETY: there is a slot for every multiple of 8 up to SMALL_MAX.
-    unsafe { *slots.get_unchecked((size + 7) >> 3) }
+    // SAFETY: there is a code for every size up to SMALL_MAX.
+    let code = usize::from(unsafe { *SLOTS.codes.get_unchecked(size) });
+    // SAFETY: and a size for every code.
+    let size = usize::from(unsafe { *SLOTS.sizes.get_unchecked(code) });
+    Slot { code, size }
 }
 
 /// The class that serves a request of `size` bytes, or `None` if it is too large for one.
 #[inline]
 pub fn class_of(size: usize) -> Option<usize> {
     // SAFETY: evaluated only for sizes that have a slot.
-    (size <= SMALL_MAX).then(|| usize::from(unsafe { slot_of(size) }.code) / 2)
+    (size <= SMALL_MAX).then(|| unsafe { slot_of(size) }.code / 2)
 }
 
 /// Bytes of a block of `class`.
@@ -191,22 +204,19 @@ const fn run_bytes() -> [u32; CLASSES] {
     table
 }
 
-const fn slots() -> [Slot; SMALL_MAX / 8 + 1] {
-    let sizes = sizes();
-    let mut table = [Slot { code: 0, size: 0 }; SMALL_MAX / 8 + 1];
-    let mut class = 0;
-    let mut slot = 0;
-    while slot < table.len() {
-        if slot * 8 > sizes[class] as usize {
+const fn slots() -> Slots {
+    let classes = sizes();
+    let (mut sizes, mut codes) = ([0; CODES], [0; SMALL_MAX + 1]);
+    let (mut class, mut size) = (0, 0);
+    while size <= SMALL_MAX {
+        if size > classes[class] as usize {
             class += 1;
         }
-        table[slot] = Slot {
-            code: 2 * class as u16,
-            size: sizes[class] as u16,
-        };
-        slot += 1;
+        sizes[2 * class] = classes[class] as u16;
+        codes[size] = 2 * class as u8;
+        size += 1;
     }
-    table
+    Slots { sizes, codes }
 }
 
 #[cfg(test)]

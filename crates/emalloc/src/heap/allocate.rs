@@ -38,12 +38,12 @@ impl State {
         // SAFETY: just tested.
         let slot = unsafe { slot_of(size) };
         // SAFETY: a slot holds a code.
-        let block = unsafe { self.bin(slot.code.into()) }.list.pop();
+        let block = unsafe { self.bin(slot.code) }.list.pop();
         // So it is in any mode, too.
         if block.is_null() {
             return slow();
         }
-        if self.usage.add_or_turn(slot.size.into()) {
+        if self.usage.add_or_turn(slot.size) {
             return self.turn(block, at);
         }
         block

@@ -65,8 +65,8 @@ impl State {
         // SAFETY: just tested.
         let slot = unsafe { slot_of(rounded) };
         // SAFETY: a slot holds a code.
-        let list = &unsafe { self.bin(slot.code.into()) }.list;
-        self.free_small(list, slot.size.into(), block)
+        let list = &unsafe { self.bin(slot.code) }.list;
+        self.free_small(list, slot.size, block)
     }
 
     /// The run and the pages of the block at `block`, if it is a large one of this heap; none while the gate is shut.

@@ -38,7 +38,7 @@ impl State {
         {
             // SAFETY: just tested.
             let new = unsafe { slot_of(rounded) };
-            if old == usize::from(new.code) {
+            if old == new.code {
                 return block.as_ptr();
             }
             // SAFETY: the block is ours, and that is the code of its class.
@@ -105,9 +105,9 @@ impl State {
     #[inline(never)]
     unsafe fn move_small(&self, block: NonNull<u8>, old: usize, new: Slot, size: usize) -> *mut u8 {
         // SAFETY: a slot holds a code.
-        let moved = unsafe { self.bin(new.code.into()) }.list.pop();
+        let moved = unsafe { self.bin(new.code) }.list.pop();
         // SAFETY: the caller's promise.
-        let bytes = unsafe { self.bin(old) }.size.min(new.size.into());
+        let bytes = unsafe { self.bin(old) }.size.min(new.size);
         if moved.is_null() || bytes > FEW {
             // SAFETY: the caller's promise.
             return unsafe { self.move_small_slow(block, old, new, (moved, size)) };
@@ -133,13 +133,13 @@ impl State {
         (mut moved, size): (*mut u8, usize),
     ) -> *mut u8 {
         if moved.is_null() {
-            moved = self.take_small(usize::from(new.code) / 2, size);
+            moved = self.take_small(new.code / 2, size);
         }
         if moved.is_null() {
             return moved;
         }
         // SAFETY: the caller's promise.
-        let bytes = unsafe { self.bin(old) }.size.min(new.size.into());
+        let bytes = unsafe { self.bin(old) }.size.min(new.size);
         // SAFETY: both blocks have that many bytes; the new one overlaps nothing alive.
         unsafe { ptr::copy_nonoverlapping(block.as_ptr(), moved, bytes) };
         // SAFETY: the caller's promise.
@@ -157,7 +157,7 @@ impl State {
         let bin = unsafe { self.bin(old) };
         bin.list.push(block.as_ptr());
         self.usage.sub(bin.size);
-        self.usage.add(new.size.into());
+        self.usage.add(new.size);
     }
 
     /// Resizing in all its cases.

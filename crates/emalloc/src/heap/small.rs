@@ -34,24 +34,24 @@ impl List {
             // SAFETY: the block is not in use, and it has room and alignment for a node.
             unsafe { block.cast::<FreeBlock>().write(FreeBlock { next }) };
         };
+        let write_to_next = |block: *mut u8| {
+            let next = block.wrapping_add(size);
+            write(block, next.cast());
+            next
+        };
         let mut block = first.wrapping_add(size);
         if 2 * size <= bytes {
             let rest = self.head.replace(block.cast());
-            // The last place where a block can begin, and the last that has another one behind it.
+            // The last place where a block can begin.
             let last = first.wrapping_add(bytes - size);
-            let end = last.wrapping_sub(size);
-            // Two at a time: there may be hundreds.
-            while block < end {
-                let next = block.wrapping_add(size);
-                let third = next.wrapping_add(size);
-                write(block, next.cast());
-                write(next, third.cast());
-                block = third;
+            // Four at a time: there may be hundreds.
+            while last.addr() - block.addr() >= 4 * size {
+                for _ in 0..4 {
+                    block = write_to_next(block);
+                }
             }
-            if block == end {
-                let next = block.wrapping_add(size);
-                write(block, next.cast());
-                block = next;
+            while block < last {
+                block = write_to_next(block);
             }
             write(block, rest);
             block = block.wrapping_add(size);
