@@ -18,6 +18,7 @@ mod fault;
 mod figures;
 mod free;
 mod gate;
+mod geometry;
 mod handler;
 mod huge;
 mod index;

@@ -3,16 +3,13 @@
 //! heap. Called by `small`, `large`, `collect` and `acquire`.
 
 use super::runs::FreeRun;
-use super::segment::{Kind, Page, Segment, page};
+use super::segment::{Kind, LINE, Page, Segment, page};
 use super::state::State;
 use crate::layout::PAGE;
 use crate::sys;
 
 /// More bytes than most processors have caches of their own for a core.
 const CACHED: usize = 4 << 20;
-
-/// Bytes that processors fetch at a time: some fetch more, few less.
-const LINE: usize = 64;
 
 /// A block that has grown to so many pages keeps those behind it to itself, if it can be: the hole it would leave is large.
 const GROWING: usize = 32;

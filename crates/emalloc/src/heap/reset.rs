@@ -8,17 +8,13 @@ use super::state::State;
 use super::{Heap, Retain};
 use crate::size_class::CLASSES;
 
+/// How many segments after the next one a header is fetched.
+const AHEAD: usize = 3;
+
 impl State {
     /// Forgets every block and keeps the segments worth keeping.
     pub fn reset(&self, silent: bool) {
         self.end_blocks(silent);
-        // Storage calls come last for each segment, so that the heap never leads to what it gave back.
-        for segment in self
-            .segments()
-            .filter(|segment| segment.header().kind.get() == Kind::Huge)
-        {
-            self.release_segment(segment);
-        }
         let keep = match self.retain {
             Retain::Adaptive => recent(self.keep.get(), self.need.get()),
             Retain::Bytes(bytes) => bytes,
@@ -27,7 +23,15 @@ impl State {
         self.forget_blocks();
         let mut others = (keep / self.geometry.segment_size).saturating_sub(1);
         for segment in self.segments().filter(|&segment| segment != self.first) {
-            if others == 0 {
+            // Headers are far apart, and only each one tells where the next is. But segments taken one after the other
+            // mostly lie side by side, so it can be guessed where those lie that come after it.
+            if let Some(next) = segment.header().next.get() {
+                let step = next.address().wrapping_sub(segment.address());
+                self.geometry
+                    .fetch_header(next.address().wrapping_add(step.wrapping_mul(AHEAD)));
+            }
+            if others == 0 || segment.header().kind.get() == Kind::Huge {
+                // Storage calls come last for each segment, so that the heap never leads to what it gave back.
                 self.release_segment(segment);
             } else {
                 others -= 1;

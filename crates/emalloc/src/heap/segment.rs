@@ -17,14 +17,18 @@
 //! the block: no block ever begins where its own header does.
 
 use core::cell::Cell;
-use core::mem::{align_of, offset_of, size_of};
+use core::mem::{offset_of, size_of};
 use core::ptr::{self, NonNull};
 
-use super::index::Index;
+use super::geometry::GRANULES;
+pub(super) use super::geometry::Geometry;
 use super::link::Link;
 use super::state::State;
-use crate::layout::{GRAIN_SHIFT, PAGE, PAGE_GRAINS, PAGE_SHIFT};
+use crate::layout::{GRAIN_SHIFT, PAGE_GRAINS, PAGE_SHIFT};
 use crate::size_class::CODES;
+
+/// Bytes that processors fetch at a time: some fetch more, few less.
+pub(super) const LINE: usize = 64;
 
 /// What a byte of the map says. It is the same for all grains of a page, but in the nursery. Bytes below [`CODES`] are the code of a small run's class.
 pub(super) mod page {
@@ -99,97 +103,6 @@ pub(super) struct PageInfo {
 /// Bytes of the map of a segment of `pages` pages.
 pub(super) const fn map_size(pages: usize) -> usize {
     (pages + 1) * PAGE_GRAINS
-}
-
-/// The measures of a heap's segments: the same for all of them.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Geometry {
-    pub segment_size: usize,
-    /// The bits of an address that lead to its segment.
-    mask: usize,
-    /// Pages in a segment, header included.
-    pub pages: usize,
-    /// Offset of the first span: a `u32` for each page. Free run, first and last page, and large block or reserve,
-    /// first page: pages of the run. Small run: pages from the run's first one to this one.
-    spans: usize,
-    /// Offset of the first [`PageInfo`].
-    infos: usize,
-    /// Offset of the live bits; 0 without checked mode.
-    live: usize,
-    /// Where the header of a segment ends, in bytes.
-    pub header_end: usize,
-}
-
-/// Granules of 8 bytes in a page: each has a live bit in checked mode.
-pub(super) const GRANULES: usize = PAGE / 8;
-
-impl Geometry {
-    pub fn new(segment_size: usize, checked: bool) -> Self {
-        let pages = segment_size >> PAGE_SHIFT;
-        let spans = MAP + map_size(pages);
-        let infos = (spans + pages * size_of::<u32>()).next_multiple_of(align_of::<PageInfo>());
-        let infos_end = (infos + pages * size_of::<PageInfo>()).next_multiple_of(align_of::<u64>());
-        let (live, header_end) = if checked {
-            (infos_end, infos_end + pages * (GRANULES / 8))
-        } else {
-            (0, infos_end)
-        };
-        Self {
-            segment_size,
-            mask: !(segment_size - 1),
-            pages,
-            spans,
-            infos,
-            live,
-            header_end,
-        }
-    }
-
-    /// The most pages one run can have in any segment but the first.
-    pub fn longest_run(&self) -> usize {
-        self.pages - self.header_end.div_ceil(PAGE)
-    }
-
-    /// Whether a block of `pages` pages at a multiple of `align` bytes fits into any segment. Its run is found
-    /// with room to align it, so that much must fit; at a multiple of the segment size lies only a header.
-    pub fn fits(&self, pages: usize, align: usize) -> bool {
-        pages + align.div_ceil(PAGE) - 1 <= self.longest_run()
-    }
-
-    /// Where the header of the segment must be that holds the block at `address`.
-    #[inline(always)]
-    pub fn segment_address(&self, address: usize) -> usize {
-        address.wrapping_sub(1) & self.mask
-    }
-
-    /// Whether the heap is in checked mode.
-    pub fn checked(&self) -> bool {
-        self.live != 0
-    }
-
-    /// The page to which `info` belongs, if that is the first one of a free run: for pointers that may be anything.
-    pub fn free_run_of(&self, info: *mut PageInfo, segments: &Index) -> Option<Page> {
-        let address = info.addr() & !(self.segment_size - 1);
-        let segment = segments.find(address)?;
-        let offset = (info.addr() - address).checked_sub(self.infos)?;
-        let index = offset / size_of::<PageInfo>();
-        let free = |index| Page { segment, index }.map() == page::FREE;
-        // (A huge segment has no free pages.)
-        let is_one = offset.is_multiple_of(size_of::<PageInfo>())
-            && (1..self.pages).contains(&index)
-            && free(index)
-            && !free(index - 1);
-        is_one.then_some(Page { segment, index })
-    }
-
-    /// The page to which `info` belongs.
-    pub fn page_of(&self, info: *mut PageInfo) -> Page {
-        let address = info.addr() & self.mask;
-        // SAFETY: a PageInfo lies in the header of its segment, so the segment begins at the multiple below.
-        let segment = unsafe { Segment::at(address) };
-        let index = (info.addr() - address - self.infos) / size_of::<PageInfo>();
-        Page { segment, index }
-    }
 }
 
 /// A segment of a heap. Values of this type lead to a header that is alive:
