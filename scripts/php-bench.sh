@@ -19,7 +19,7 @@ Prints a table: processor time (user and system, medians), ours by stock (median
 stock is from itself (quartiles over runs that follow each other), and peak resident memory; with --instructions also
 instructions under valgrind, for a shorter run. --json writes one object per line.
 
---pairs N: pairs per program (default 9). Let nothing else run meanwhile; all takes five minutes, with instructions fifteen.
+--pairs N: pairs per program (default 9, at least 2). Let nothing else run meanwhile; all takes five minutes, with instructions fifteen.
 
 --extension MODE: instead, Debian's PHP without and with the extension emalloc.so in that mode (heap, watch or off);
 nothing of PHP is built then.
@@ -79,6 +79,13 @@ extension() {
     chmod +x "$out/stock" "$out/ours"
 }
 
+# forget FILE...: the system forgets what it has of them in memory. It maps a program's file in pieces as large as it was
+# written or read in; so that none has more of its file mapped than the other, both are read anew.
+forget() {
+    local file
+    for file; do dd of="$file" oflag=nocache conv=notrunc,fdatasync count=0 status=none; done
+}
+
 # In a function, so that all of this file is read before any of it runs.
 main() {
     local folder=$ROOT/target/php-work arguments=() mode="" stock ours source
@@ -104,6 +111,7 @@ main() {
     else
         php_build
         stock=$WORK/stock/sapi/cli/php ours=$WORK/swapped/sapi/cli/php source=$WORK/stock
+        forget "$stock" "$ours"
     fi
     [[ " ${arguments[*]} " != *" --instructions "* ]] || need valgrind packages valgrind
     need applications applications

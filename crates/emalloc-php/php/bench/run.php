@@ -226,6 +226,10 @@ foreach ($scripts as $name => [$file, $arguments, $short]) {
     $programs[$name] = new Script($name, $options, $file, array_map("strval", $arguments), array_map("strval", $short));
 }
 $programs["dokuwiki"] = new Wiki("dokuwiki", $options);
+if ($options->pairs < 2) {
+    fwrite(STDERR, "at least two pairs, to see how far stock is from itself\n");
+    exit(2);
+}
 if ($unknown = array_diff($options->only, array_keys($programs))) {
     fwrite(STDERR, "no such program: " . implode(", ", $unknown) . "; there are " . implode(", ", array_keys($programs)) . "\n");
     exit(2);
