@@ -6,6 +6,7 @@
 
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
+use core::slice;
 use std::format;
 use std::string::String;
 use std::vec::Vec;
@@ -41,26 +42,12 @@ pub struct Code {
 
 type Bytes = [u8; LOOKED_AT];
 
-/// An entry, as it was and as it is to be.
+/// An entry, as it is to be.
 struct Change {
-    at: *const u8,
-    before: Bytes,
+    at: usize,
     /// While blocks from before us may be freed, and later.
     early: Bytes,
     late: Bytes,
-}
-
-struct Direct {
-    changes: Vec<Change>,
-    writer: Writer,
-    late: bool,
-}
-
-static DIRECT: Single<Option<Direct>> = Single::new(None);
-
-fn direct() -> &'static mut Option<Direct> {
-    // SAFETY: PHP's one thread; the functions here do not call each other while they hold it.
-    unsafe { &mut *DIRECT.get() }
 }
 
 impl Change {
@@ -82,7 +69,7 @@ impl Change {
         let leads_away = |address: usize| !is_php(ptr::without_provenance(address));
         // SAFETY: a function's code can be read, and functions begin so many bytes apart at least or end their page.
         let before = unsafe { symbol.start.cast::<Bytes>().read_unaligned() };
-        let at = symbol.start.addr();
+        let at = symbol.start.expose_provenance();
         let jump = |target: *const ()| {
             entry::with_jump(before, symbol.size, target.addr(), leads_away, at)
                 .map_err(|why| format!("no jump can be put into {name}(): {why}"))
@@ -96,27 +83,95 @@ impl Change {
             false => entry.early,
         };
         Ok(Some(Self {
-            at: symbol.start,
-            before,
+            at,
             early: jump(early)?,
             late: jump(function)?,
         }))
     }
+}
 
-    /// Writes one of the three.
-    fn write(&self, writer: &Writer, code: &Bytes) -> bool {
-        // SAFETY: PHP runs an extension's code, so none of these functions; the code is its own, or the jump for it.
-        let written = unsafe { writer.write(self.at.addr(), code) };
-        // SAFETY: as in `plan`; nobody but us has written there.
-        written.is_ok() && unsafe { self.at.cast::<Bytes>().read_volatile() } == *code
+/// The code from the first entry to the last, as it was and as it is to be: written at once, that takes no time.
+struct Images {
+    at: *const u8,
+    before: Vec<u8>,
+    early: Vec<u8>,
+    late: Vec<u8>,
+}
+
+/// PHP's functions on memory are one file of its source. In so much code they lie.
+const MOST: usize = 1 << 20;
+
+impl Images {
+    fn of(changes: &[Change]) -> Result<Self, String> {
+        let places = || changes.iter().map(|change| change.at);
+        let (Some(first), Some(last)) = (places().min(), places().max()) else {
+            return Err("there is nothing to be taken".into());
+        };
+        let length = last - first + LOOKED_AT;
+        if length > MOST {
+            return Err("PHP's functions lie far apart".into());
+        }
+        let at = ptr::with_exposed_provenance::<u8>(first);
+        // SAFETY: all between functions of one file's code can be read, and nobody writes there.
+        let before = unsafe { slice::from_raw_parts(at, length) }.to_vec();
+        let with = |code: fn(&Change) -> &Bytes| {
+            let mut image = before.clone();
+            for change in changes {
+                // Behind a jump the next function may begin.
+                for (offset, &byte) in (change.at - first..).zip(code(change)) {
+                    if byte != before[offset] {
+                        image[offset] = byte;
+                    }
+                }
+            }
+            image
+        };
+        Ok(Self {
+            at,
+            early: with(|change| &change.early),
+            late: with(|change| &change.late),
+            before,
+        })
+    }
+
+    /// Whether this is there, and nothing else.
+    fn stands(&self, image: &[u8]) -> bool {
+        // SAFETY: as in `of`; it is read anew, for it may have been written since.
+        (0..image.len())
+            .all(|offset| unsafe { self.at.add(offset).read_volatile() } == image[offset])
+    }
+
+    /// Writes one of the three over another one.
+    fn write(&self, writer: &Writer, from: &[u8], to: &[u8]) -> bool {
+        // What somebody else has changed since stays.
+        self.stands(from) && {
+            // SAFETY: PHP runs an extension's code, so none of these functions; the code is its own, or jumps.
+            let written = unsafe { writer.write(self.at.addr(), to) };
+            written.is_ok() && self.stands(to)
+        }
     }
 }
 
+struct Direct {
+    images: Images,
+    writer: Writer,
+    is_late: bool,
+}
+
+static DIRECT: Single<Option<Direct>> = Single::new(None);
+
+fn direct() -> &'static mut Option<Direct> {
+    // SAFETY: PHP's one thread; the functions here do not call each other while they hold it.
+    unsafe { &mut *DIRECT.get() }
+}
+
 impl Direct {
-    fn write(&self, which: impl Fn(&Change) -> &Bytes) -> bool {
-        self.changes
-            .iter()
-            .all(|change| change.write(&self.writer, which(change)))
+    /// What stands there now.
+    fn present(&self) -> &[u8] {
+        match self.is_late {
+            true => &self.images.late,
+            false => &self.images.early,
+        }
     }
 }
 
@@ -134,24 +189,21 @@ pub fn enter(code: &Code, other: NonNull<c_void>, hook: Hook) -> Result<(), Stri
     for entry in takeover::entries() {
         changes.extend(Change::plan(&entry, code)?);
     }
+    let images = Images::of(&changes)?;
     let writer = Writer::new().map_err(|error| format!("PHP's code cannot be written: {error}"))?;
-    let new = Direct {
-        changes,
-        writer,
-        late: false,
-    };
     emalloc_php_set_hook(Some(hook));
     // SAFETY: `leave` ends that before the heap ends. The glue has seen to the rest.
     unsafe { takeover::begin(heap, other) };
-    if !new.write(|change| &change.early) {
-        // What was not changed is written as it is.
-        let undone = new.write(|change| &change.before);
-        debug_assert!(undone);
+    if !images.write(&writer, &images.before, &images.early) {
         // SAFETY: just begun.
         unsafe { takeover::end() };
         return Err("PHP's code cannot be written".into());
     }
-    *direct() = Some(new);
+    *direct() = Some(Direct {
+        images,
+        writer,
+        is_late: false,
+    });
     Ok(())
 }
 
@@ -168,7 +220,7 @@ pub fn is_from_before(block: NonNull<u8>) -> bool {
 /// Gives PHP's functions back. Says no if that cannot be.
 pub fn leave() -> bool {
     let Some(taken) = direct() else { return true };
-    if !taken.write(|change| &change.before) {
+    if !(taken.images).write(&taken.writer, taken.present(), &taken.images.before) {
         return false;
     }
     *direct() = None;
@@ -180,10 +232,11 @@ pub fn leave() -> bool {
 /// `shutdown_memory_manager`: the end of PHP's start, of a request, or of PHP.
 unsafe extern "C" fn shutdown(silent: bool, full: bool) {
     if let Some(taken) = direct()
-        && !taken.late
+        && !taken.is_late
     {
         // The original would forget all blocks now: none of its is freed any more.
-        taken.late = taken.write(|change| &change.late);
+        taken.is_late =
+            (taken.images).write(&taken.writer, &taken.images.early, &taken.images.late);
     }
     if !full && manager::is_zend_mm() {
         own::end_request();
