@@ -14,6 +14,7 @@ use crate::refusal::{self, Request, address};
 
 /// Allocates `size` bytes; never null unless PHP's hook decides so. (`emalloc`)
 #[cfg_attr(feature = "exports", unsafe(no_mangle))]
+#[inline(never)]
 pub extern "C" fn _emalloc(size: usize) -> *mut c_void {
     allocate(size)
 }
@@ -71,6 +72,7 @@ fn refused(heap: &Heap, request: Request, error: AllocError) -> *mut c_void {
 /// # Safety
 /// The block came from the heap that is current now and is used no more.
 #[cfg_attr(feature = "exports", unsafe(no_mangle))]
+#[inline(never)]
 pub unsafe extern "C" fn _efree(block: *mut c_void) {
     // SAFETY: the caller's promise.
     unsafe { free(block) }
@@ -132,7 +134,7 @@ pub(crate) unsafe fn free_sized(block: *mut c_void, size: usize) {
             unsafe { heap.free_sized(block.cast(), layout) }
         }
         // SAFETY: the caller's promise.
-        _ => unsafe { free(block) },
+        _ => unsafe { _efree(block) },
     }
 }
 
@@ -141,6 +143,7 @@ pub(crate) unsafe fn free_sized(block: *mut c_void, size: usize) {
 /// # Safety
 /// As [`_efree`]; the old pointer is used no more unless null is answered.
 #[cfg_attr(feature = "exports", unsafe(no_mangle))]
+#[inline(never)]
 pub unsafe extern "C" fn _erealloc(block: *mut c_void, size: usize) -> *mut c_void {
     // SAFETY: the caller's promise.
     unsafe { resize(block, size) }
@@ -157,7 +160,7 @@ pub unsafe extern "C" fn _erealloc2(
     _copy_size: usize,
 ) -> *mut c_void {
     // SAFETY: the caller's promise.
-    unsafe { resize(block, size) }
+    unsafe { _erealloc(block, size) }
 }
 
 /// # Safety
@@ -198,7 +201,7 @@ pub extern "C" fn _ecalloc(count: usize, size: usize) -> *mut c_void {
         // Memory fresh from the system is zero already.
         return block.as_ptr().cast();
     }
-    let block = allocate(bytes);
+    let block = _emalloc(bytes);
     if !block.is_null() {
         // SAFETY: the block has that many bytes.
         unsafe { block.write_bytes(0, bytes) };

@@ -3,14 +3,14 @@
 use core::ffi::{c_char, c_void};
 use core::ptr;
 
-use crate::allocate::{allocate, resize};
+use crate::allocate::{_emalloc, _erealloc};
 use crate::refusal::{address, length_and_one};
 
 /// Allocates `count * size + offset` bytes; an overflow of that is a fatal error. (`safe_emalloc`)
 #[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub extern "C" fn _safe_emalloc(count: usize, size: usize, offset: usize) -> *mut c_void {
     match address(count, size, offset) {
-        Some(bytes) => allocate(bytes),
+        Some(bytes) => _emalloc(bytes),
         None => ptr::null_mut(),
     }
 }
@@ -28,7 +28,7 @@ pub unsafe extern "C" fn _safe_erealloc(
 ) -> *mut c_void {
     match address(count, size, offset) {
         // SAFETY: the caller's promise.
-        Some(bytes) => unsafe { resize(block, bytes) },
+        Some(bytes) => unsafe { _erealloc(block, bytes) },
         None => ptr::null_mut(),
     }
 }
@@ -54,7 +54,7 @@ pub unsafe extern "C" fn _estrndup(text: *const c_char, length: usize) -> *mut c
     let Some(bytes) = length_and_one(length) else {
         return ptr::null_mut();
     };
-    let copy = allocate(bytes).cast::<c_char>();
+    let copy = _emalloc(bytes).cast::<c_char>();
     if copy.is_null() {
         return copy;
     }
