@@ -1,7 +1,5 @@
 //! The settings in which emalloc is measured: the only place that knows them.
 
-use std::sync::Arc;
-
 use emalloc::heap::{Heap, HeapError, Retain};
 use emalloc::storage::{Cached, MmapAnon};
 
@@ -37,12 +35,12 @@ impl Setting {
         match self {
             Self::Default => Heap::new(),
             Self::Recommended => Heap::builder()
-                .storage(warm.segments.clone())
+                .storage(warm.segments)
                 .segment_size(2 << 20)
                 .retain(Retain::Bytes(0))
                 .build(),
             Self::Frugal => Heap::builder()
-                .storage(warm.few.clone())
+                .storage(warm.few)
                 .segment_size(2 << 20)
                 .retain(Retain::Bytes(0))
                 .build(),
@@ -50,18 +48,18 @@ impl Setting {
     }
 }
 
-/// What a process has one of: the storages that its heaps share.
+/// What a process has one of, in statics as a rule: the storages that its heaps share. Each contender has its own.
 pub struct Warm {
-    segments: Arc<Cached<MmapAnon>>,
-    few: Arc<Cached<MmapAnon>>,
+    segments: &'static Cached<MmapAnon>,
+    few: &'static Cached<MmapAnon>,
 }
 
 impl Warm {
     /// Nothing kept yet.
     pub fn new() -> Self {
         Self {
-            segments: Arc::new(Cached::new(MmapAnon)),
-            few: Arc::new(Cached::new(MmapAnon).per_request()),
+            segments: Box::leak(Box::new(Cached::new(MmapAnon))),
+            few: Box::leak(Box::new(Cached::new(MmapAnon).per_request())),
         }
     }
 }

@@ -1,7 +1,10 @@
 //! The slot in front of the table of `cached`: what lies there counts as kept, whoever looks and however it goes.
 #![cfg(feature = "std")]
 
+use emalloc::heap::{FaultKind, Heap, Limit, PageUse};
+use emalloc::layout::PAGE;
 use emalloc::storage::{Cached, Counting, Grant, MALLOC, Malloc, Storage};
+use std::ptr::NonNull;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -52,6 +55,57 @@ fn a_segment_comes_back_and_counts_as_kept_meanwhile() {
     free_segment(&storage, segment(&storage));
     assert_eq!((storage.trim(), storage.cached_bytes()), (SEGMENT, 0));
     assert_eq!(storage.inner().counts().live_grants, 0);
+}
+
+/// What a request with blocks all over the first segment leaves behind is no block of the next request, nor of the next heap.
+#[test]
+fn marks_of_blocks_that_are_gone_are_gone() {
+    static STORE: Cached<Malloc> = Cached::new(MALLOC);
+    for checked in [false, true, false] {
+        let heap = || {
+            let builder = Heap::builder().storage(&STORE).segment_size(SEGMENT);
+            let builder = builder.limit(Limit::Bytes(SEGMENT)).checked(checked);
+            builder.build().unwrap()
+        };
+        let use_pages = |heap: &Heap, most: usize| {
+            let sizes = [100, 3000, PAGE + 1].into_iter().cycle();
+            sizes
+                .take_while(|&size| heap.usage() < most && heap.try_allocate(size).is_ok())
+                .for_each(drop);
+        };
+        let is_clean = |heap: &Heap| {
+            let block = heap.allocate(16);
+            heap.check().unwrap();
+            let last = (block.addr().get() | (SEGMENT - 1)) + 1 - PAGE;
+            for page in 0..8 {
+                let address = last - page * PAGE;
+                let wrong = NonNull::new(std::ptr::with_exposed_provenance_mut(address)).unwrap();
+                // SAFETY: it lies in the heap's segment and is no block.
+                let fault = unsafe { heap.try_free(wrong) }.unwrap_err();
+                let is_free = |kind| {
+                    matches!(
+                        kind,
+                        FaultKind::NotABlock {
+                            holds: PageUse::Free,
+                            ..
+                        }
+                    )
+                };
+                assert!(is_free(fault.kind), "{fault:?}");
+            }
+        };
+        for most in [usize::MAX, SEGMENT / 2, 0] {
+            let mut first = heap();
+            is_clean(&first);
+            use_pages(&first, most);
+            first.reset();
+            is_clean(&first);
+            use_pages(&first, most);
+            drop(first);
+            is_clean(&heap());
+        }
+    }
+    assert_eq!(STORE.misses(), 1);
 }
 
 #[test]

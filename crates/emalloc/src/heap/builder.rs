@@ -255,34 +255,38 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
                 needed: size,
             });
         }
-        let grant = self
-            .storage
-            .allocate(size, size)
-            .map_err(HeapError::Storage)?;
-        // SAFETY: `plan` lies inside the grant, which is larger.
-        let state_at = unsafe { grant.start.add(plan.state) }.cast::<State>();
-        // SAFETY: the grant is a segment, aligned to its own size, and ours.
-        let segment = unsafe {
-            Segment::set_up(
-                grant.start,
-                (grant.start, size, size),
-                Kind::Pages,
-                state_at.as_ptr(),
-            )
+        let left = self.storage.take_back(size, size);
+        let start = match left {
+            Some(start) => start,
+            None => {
+                let grant = self.storage.allocate(size, size);
+                grant.map_err(HeapError::Storage)?.start
+            }
         };
+        // SAFETY: what was left is another heap's first segment, as large as this one.
+        let free = left.map(|start| unsafe { Segment::left_free(start) });
+        let free = free
+            .filter(|_| !checked)
+            .unwrap_or(geometry.pages)
+            .min(geometry.pages);
+        // SAFETY: `plan` lies inside the grant, which is larger.
+        let state_at = unsafe { start.add(plan.state) }.cast::<State>();
+        // SAFETY: the grant is a segment, aligned to its own size, and ours.
+        let segment =
+            unsafe { Segment::set_up(start, (start, size, size), Kind::Pages, state_at.as_ptr()) };
         if checked {
             segment.clear_live_bits(&geometry);
         }
         segment.header().header_pages.set(plan.pages as u32);
         // SAFETY: as above.
-        let storage_at = unsafe { grant.start.add(plan.storage) }.cast::<S>();
+        let storage_at = unsafe { start.add(plan.storage) }.cast::<S>();
         // SAFETY: as above.
-        let handler_at = unsafe { grant.start.add(plan.handler) }.cast::<H>();
+        let handler_at = unsafe { start.add(plan.handler) }.cast::<H>();
         // SAFETY: as above; what lies there is written when there is a mode.
-        let hidden_at = unsafe { grant.start.add(plan.hidden) }.cast::<Lists>();
+        let hidden_at = unsafe { start.add(plan.hidden) }.cast::<Lists>();
         let debugging = options.debug.map(|debug| {
             // SAFETY: as above.
-            let debugging = unsafe { grant.start.add(plan.debugging) }.cast::<Debugging>();
+            let debugging = unsafe { start.add(plan.debugging) }.cast::<Debugging>();
             // SAFETY: `plan` gives it a place of its own, aligned, in the first segment's header pages.
             unsafe { debugging.write(Debugging::new(debug)) };
             debugging
@@ -343,7 +347,7 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
         }
         state.link(segment);
         state.mark_header(segment);
-        state.enter_first(geometry.pages);
+        state.enter_first(free);
         if let Some(sampling) = options.sampling {
             state.start_sampling(sampling).map_err(HeapError::Storage)?;
         }
@@ -380,7 +384,10 @@ unsafe fn destroy<S: Storage, H: Handler>(state: NonNull<State>) {
     // What is needed counts the reserve too; the peak does not.
     let used = state.usage.peak() > 0;
     // The state itself goes with the first segment.
-    free(first);
+    first.leave(state.free_end(first));
+    let size = state.geometry.segment_size;
+    // SAFETY: as above; a segment is as large as it is aligned.
+    unsafe { storage.leave(first.header().base.get(), size, size) };
     if used {
         storage.request_ended();
     }

@@ -246,12 +246,13 @@ impl State {
             .insert(&self.geometry, Page { segment, index }, length);
     }
 
-    /// Where the free run begins with which a segment ends; its end if it ends with another one.
+    /// Where the free run begins with which a segment ends; its end if it ends with another one, and in checked mode, which
+    /// trusts no marks.
     pub fn free_end(&self, segment: Segment) -> usize {
         let index = self.geometry.pages - 1;
         let last = Page { segment, index };
         match last.map() {
-            page::FREE => index + 1 - last.span(&self.geometry),
+            page::FREE if !self.geometry.checked() => index + 1 - last.span(&self.geometry),
             _ => index + 1,
         }
     }

@@ -163,6 +163,20 @@ impl Segment {
         segment
     }
 
+    /// Notes for the next heap that has this memory that the pages from `free` on are marked as free.
+    pub fn leave(self, free: usize) {
+        self.header().block.set(free);
+    }
+
+    /// What the heap that had this memory before has noted by [`leave`](Self::leave).
+    ///
+    /// # Safety
+    /// At `start` is the first segment of a heap that is gone, as that one left it.
+    pub unsafe fn left_free(start: NonNull<u8>) -> usize {
+        // SAFETY: the caller says there is a header, and nobody uses it any more.
+        unsafe { start.cast::<Header>().as_ref() }.block.get()
+    }
+
     /// Its header. The reference must not be kept beyond the segment: like a `Segment` itself.
     #[inline(always)]
     pub fn header<'a>(self) -> &'a Header {

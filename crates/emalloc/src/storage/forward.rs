@@ -24,6 +24,15 @@ macro_rules! forward_storage {
             unsafe { $target.free(start, size, align) }
         }
 
+        unsafe fn leave(&$self, start: NonNull<u8>, size: usize, align: usize) {
+            // SAFETY: as for `free`.
+            unsafe { $target.leave(start, size, align) }
+        }
+
+        fn take_back(&$self, size: usize, align: usize) -> Option<NonNull<u8>> {
+            $target.take_back(size, align)
+        }
+
         unsafe fn resize(
             &$self,
             start: NonNull<u8>,

@@ -145,7 +145,8 @@ impl core::error::Error for StorageError {}
 /// # Safety
 /// Whoever implements this promises that memory it grants is readable and writable for the whole
 /// size, aligned as asked, overlaps nothing else alive, and stays so until it is freed, wherever
-/// the storage value itself moves meanwhile; and that a call that answers an error has changed nothing.
+/// the storage value itself moves meanwhile; that what is [taken back](Self::take_back) was left and is as it
+/// was then; and that a call that answers an error has changed nothing.
 pub unsafe trait Storage: Send {
     /// The name by which messages and the registry speak of it.
     fn name(&self) -> &str;
@@ -164,6 +165,24 @@ pub unsafe trait Storage: Send {
     /// # Safety
     /// `start` was granted by this storage with this `size` and `align`, and is used no more.
     unsafe fn free(&self, start: NonNull<u8>, size: usize, align: usize);
+
+    /// As [`free`](Self::free), for memory that is of use as it is to whoever takes it [back](Self::take_back).
+    ///
+    /// Heaps leave their first segment: what is in it tells the next one what it need not write again.
+    ///
+    /// # Safety
+    /// As for [`free`](Self::free); and only a heap of this library leaves anything, as another one expects it.
+    unsafe fn leave(&self, start: NonNull<u8>, size: usize, align: usize) {
+        // SAFETY: the same promise.
+        unsafe { self.free(start, size, align) }
+    }
+
+    /// As [`allocate`](Self::allocate), but only hands out what was [left](Self::leave) with this `size` and `align`, with
+    /// every byte as it was then. `None` if there is no such thing, or the storage does not do that.
+    fn take_back(&self, size: usize, align: usize) -> Option<NonNull<u8>> {
+        let _ = (size, align);
+        None
+    }
 
     /// Makes a grant larger or smaller where it stands. What is added holds anything.
     ///

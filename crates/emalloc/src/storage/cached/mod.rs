@@ -173,7 +173,7 @@ unsafe impl<S: Storage> Storage for Cached<S> {
     }
 
     fn allocate(&self, size: usize, align: usize) -> Result<Grant, StorageError> {
-        if let Some(start) = self.slot.take(size, align) {
+        if let Some(start) = self.slot.take(size, align, false) {
             self.hits.fetch_add(1, Ordering::Relaxed);
             return Ok(Grant {
                 start,
@@ -187,7 +187,7 @@ unsafe impl<S: Storage> Storage for Cached<S> {
     }
 
     unsafe fn free(&self, start: NonNull<u8>, size: usize, align: usize) {
-        if self.put_off(start, size, align) {
+        if self.put_off(start, size, align, false) {
             return;
         }
         let piece = Piece {
@@ -197,6 +197,19 @@ unsafe impl<S: Storage> Storage for Cached<S> {
             warm_end: false,
         };
         self.put(piece, size);
+    }
+
+    unsafe fn leave(&self, start: NonNull<u8>, size: usize, align: usize) {
+        if !self.put_off(start, size, align, true) {
+            // SAFETY: the same promise.
+            unsafe { self.free(start, size, align) };
+        }
+    }
+
+    fn take_back(&self, size: usize, align: usize) -> Option<NonNull<u8>> {
+        let start = self.slot.take(size, align, true)?;
+        self.hits.fetch_add(1, Ordering::Relaxed);
+        Some(start)
     }
 
     unsafe fn resize(

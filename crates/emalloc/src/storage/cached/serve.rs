@@ -153,10 +153,16 @@ impl<S: Storage> Cached<S> {
     /// What is granted and kept together stays the same by that, so it is within the bound if it was. It has to be looked at
     /// before it grows, and grows only by what is `asked` for.
     #[inline]
-    pub(super) fn put_off(&self, start: NonNull<u8>, size: usize, align: usize) -> bool {
+    pub(super) fn put_off(
+        &self,
+        start: NonNull<u8>,
+        size: usize,
+        align: usize,
+        left: bool,
+    ) -> bool {
         if self.bytes.load(Ordering::Relaxed) != 0
             || size > self.limit
-            || !self.slot.put(start, size, align)
+            || !self.slot.put(start, size, align, left)
         {
             return false;
         }

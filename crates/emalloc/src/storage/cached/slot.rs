@@ -13,8 +13,11 @@ const TAG: usize = 63;
 /// The bit above says whether an even or an odd number of requests had ended when it was put there.
 const TURN: usize = TAG + 1;
 
+/// The next one says that it was left, not freed.
+const LEFT: usize = TURN << 1;
+
 /// One segment or none: its address and, in the lowest bits, the binary logarithm of its size, which is its alignment too,
-/// and the turn.
+/// the turn and whether it was left.
 ///
 /// The word says all there is to know of what lies there, and whoever exchanges it for null owns that: nothing else is read
 /// beforehand, so it does not matter if the same segment was taken and put back in between.
@@ -33,24 +36,32 @@ impl Slot {
         }
     }
 
-    /// Puts a segment there. Says no if something lies there, or it is no segment.
+    /// Puts a segment there that was freed or `left`. Says no if something lies there, or it is no segment.
     #[inline]
-    pub(super) fn put(&self, start: NonNull<u8>, size: usize, align: usize) -> bool {
+    pub(super) fn put(&self, start: NonNull<u8>, size: usize, align: usize, left: bool) -> bool {
         let address = start.addr().get();
         if size != align || size < MIN_SEGMENT || !address.is_multiple_of(size) {
             return false;
         }
-        let word = tagged(start.as_ptr(), size, self.turn.load(Ordering::Relaxed));
+        let left = if left { LEFT } else { 0 };
+        let word = tagged(
+            start.as_ptr(),
+            size,
+            self.turn.load(Ordering::Relaxed) | left,
+        );
         // Sequentially consistent: whoever puts then looks at the counts, whoever changes those then looks here.
         self.word
             .compare_exchange(ptr::null_mut(), word, Ordering::SeqCst, Ordering::Relaxed)
             .is_ok()
     }
 
-    /// Takes what lies there if it is a segment of that size.
+    /// Takes what lies there if it is a segment of that size, and was left if that is asked for.
     #[inline]
-    pub(super) fn take(&self, size: usize, align: usize) -> Option<NonNull<u8>> {
+    pub(super) fn take(&self, size: usize, align: usize, left: bool) -> Option<NonNull<u8>> {
         let word = self.word.load(Ordering::Relaxed);
+        if left && word.addr() & LEFT == 0 {
+            return None;
+        }
         if size != align || !size.is_power_of_two() || size != size_in(word) {
             return None;
         }
@@ -100,12 +111,12 @@ impl Slot {
     }
 }
 
-fn tagged(start: *mut u8, size: usize, turn: usize) -> *mut u8 {
-    start.map_addr(|address| address | turn | size.trailing_zeros() as usize)
+fn tagged(start: *mut u8, size: usize, bits: usize) -> *mut u8 {
+    start.map_addr(|address| address | bits | size.trailing_zeros() as usize)
 }
 
 fn start_in(word: *mut u8) -> *mut u8 {
-    word.map_addr(|address| address & !(TURN | TAG))
+    word.map_addr(|address| address & !(LEFT | TURN | TAG))
 }
 
 fn size_in(word: *mut u8) -> usize {
@@ -121,22 +132,28 @@ mod tests {
     fn one_segment_lies_there_as_it_was_put() {
         let at = |address: usize| NonNull::new(ptr::without_provenance_mut::<u8>(address)).unwrap();
         let slot = Slot::new();
-        assert!(slot.take(1, 1).is_none() && slot.empty().is_none());
+        assert!(slot.take(1, 1, false).is_none() && slot.empty().is_none());
         // Too small, not as large as aligned, not aligned at all.
-        assert!(!slot.put(at(MIN_SEGMENT), MIN_SEGMENT / 2, MIN_SEGMENT / 2));
-        assert!(!slot.put(at(MIN_SEGMENT), 2 * MIN_SEGMENT, MIN_SEGMENT));
-        assert!(!slot.put(at(MIN_SEGMENT), 2 * MIN_SEGMENT, 2 * MIN_SEGMENT));
+        assert!(!slot.put(at(MIN_SEGMENT), MIN_SEGMENT / 2, MIN_SEGMENT / 2, false));
+        assert!(!slot.put(at(MIN_SEGMENT), 2 * MIN_SEGMENT, MIN_SEGMENT, false));
+        assert!(!slot.put(at(MIN_SEGMENT), 2 * MIN_SEGMENT, 2 * MIN_SEGMENT, false));
         for size in [MIN_SEGMENT, 1 << 30] {
             let start = at(size);
-            assert!(slot.put(start, size, size));
-            assert!(!slot.put(at(MIN_SEGMENT), MIN_SEGMENT, MIN_SEGMENT));
+            assert!(slot.put(start, size, size, false));
+            assert!(!slot.put(at(MIN_SEGMENT), MIN_SEGMENT, MIN_SEGMENT, false));
             assert_eq!(slot.bytes(), size);
             for (other, align) in [(size / 2, size / 2), (size, size / 2), (3 * size / 2, size)] {
-                assert_eq!(slot.take(other, align), None);
+                assert_eq!(slot.take(other, align, false), None);
             }
-            assert_eq!(slot.take(size, size), Some(start));
-            assert_eq!((slot.bytes(), slot.take(size, size)), (0, None));
-            assert!(slot.put(start, size, size));
+            assert_eq!(slot.take(size, size, false), Some(start));
+            assert_eq!((slot.bytes(), slot.take(size, size, false)), (0, None));
+            // What was freed is not taken for what was left; what was left may be taken for anything.
+            for left in [false, true] {
+                assert!(slot.put(start, size, size, left));
+                assert_eq!(slot.take(size, size, true), left.then_some(start));
+                assert!(left || slot.take(size, size, false).is_some());
+            }
+            assert!(slot.put(start, size, size, true));
             let (piece, _) = slot.empty().unwrap();
             assert_eq!(
                 (piece.start(), piece.size, piece.align),
