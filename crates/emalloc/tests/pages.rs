@@ -404,3 +404,37 @@ fn a_list_that_grows_page_by_page_is_not_driven_through_the_segments() {
         heap.usage()
     );
 }
+
+#[test]
+fn a_text_that_grows_out_of_its_place_goes_where_it_can_grow_on() {
+    let heap = Heap::builder()
+        .storage(Malloc)
+        .segment_size(2 << 20)
+        .build()
+        .unwrap();
+    // Blocks of a page keep the others apart.
+    let first = heap.allocate(4 * PAGE);
+    heap.allocate(PAGE);
+    let hole = heap.allocate(8 * PAGE);
+    heap.allocate(PAGE);
+    let second = heap.allocate(4 * PAGE);
+    heap.allocate(PAGE);
+    // SAFETY: allocated above and freed once.
+    unsafe { heap.free(hole) };
+    let grow = |text, count| {
+        // SAFETY: the text is alive, and the old pointer is used no more.
+        let grown = unsafe { heap.resize(text, count * PAGE) };
+        heap.check().unwrap();
+        grown
+    };
+    let moved = grow(first, 8);
+    assert_ne!(moved, hole, "it fits, but just so");
+    // What is needed between two steps does not come in its way.
+    heap.allocate(4 * PAGE);
+    assert_eq!(grow(moved, 12), moved);
+
+    // Where nothing has room to spare, a place that just fits is better than a new segment.
+    heap.allocate(heap.figures().longest_free_run - 9 * PAGE);
+    assert_eq!(grow(second, 8), hole);
+    assert_eq!(heap.figures().segments, 1);
+}

@@ -26,6 +26,21 @@ impl State {
         let Some(run) = self.find_pages(pages, align, page::LARGE_REST, requested) else {
             return ptr::null_mut();
         };
+        self.enter_large(run, pages)
+    }
+
+    /// A block of `pages` pages for one that has grown out of its place, where it can grow by half of that. Null, without
+    /// `refuse`, if there is no such place at hand.
+    pub fn allocate_with_room(&self, pages: usize) -> *mut u8 {
+        let Some(run) = self.take_pages_with_room(pages, pages / 2, page::LARGE_REST) else {
+            return ptr::null_mut();
+        };
+        self.enter_large(run, pages)
+    }
+
+    /// Makes the run of `pages` pages at `run`, which is marked [`page::LARGE_REST`], a block.
+    #[inline(always)]
+    fn enter_large(&self, run: Page, pages: usize) -> *mut u8 {
         run.segment.fill(run.index, 1, page::LARGE);
         self.usage.add(pages * PAGE);
         run.start()

@@ -11,8 +11,9 @@ use crate::sys;
 /// More bytes than most processors have caches of their own for a core.
 const CACHED: usize = 4 << 20;
 
-/// A block that has grown to so many pages keeps those behind it to itself, if it can be: the hole it would leave is large.
-const GROWING: usize = 32;
+/// A block that has grown to so many pages keeps those behind it to itself, if it can be, and is moved to where there are
+/// some: the hole it would leave is large, and it would be copied again.
+pub(super) const GROWING: usize = 8;
 
 /// Runs of up to so many pages are taken and given in a few steps.
 pub(super) const FEW: usize = 16;
@@ -35,6 +36,19 @@ impl State {
         let mut run = self.free_runs.find(&self.geometry, pages, thorough)?;
         if run.first.start().addr() == self.growing_end.get() {
             run = self.spare(run, pages);
+        }
+        self.take_front(run, pages, rest);
+        Some(run.first)
+    }
+
+    /// Takes a run of `pages` pages with `room` free ones behind it, and marks it `rest`. `None` if there is none but behind
+    /// a block that grows, or in segments that are empty.
+    pub fn take_pages_with_room(&self, pages: usize, room: usize, rest: u8) -> Option<Page> {
+        let run = self.free_runs.find(&self.geometry, pages + room, false)?;
+        if run.first.start().addr() == self.growing_end.get()
+            || self.is_whole(run.first.segment, run.pages)
+        {
+            return None;
         }
         self.take_front(run, pages, rest);
         Some(run.first)

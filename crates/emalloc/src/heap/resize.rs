@@ -5,6 +5,7 @@ use core::ptr::{self, NonNull};
 
 use super::Heap;
 use super::error::AllocError;
+use super::pages::GROWING;
 use super::place::Place;
 use super::segment::{Page, Segment, page};
 use super::site::Site;
@@ -230,18 +231,24 @@ impl State {
         let peak = self.usage.peak();
         let old = self.size_of_place(place);
         let bytes = old.min(size);
-        let new = if size > old && !self.geometry.fits(size.div_ceil(PAGE), align.max(PAGE)) {
-            // What has grown out of its place will grow again.
-            self.allocate_huge(size, align.max(PAGE), true).0
+        let (pages, grows) = (size.div_ceil(PAGE), size > old);
+        // What has grown out of its place will grow again.
+        let mut new = ptr::null_mut();
+        if grows && !self.geometry.fits(pages, align.max(PAGE)) {
+            new = self.allocate_huge(size, align.max(PAGE), true).0;
         } else {
-            self.allocate_unseen(size, align)
-        };
+            if grows && pages >= GROWING && align <= PAGE {
+                new = self.allocate_with_room(pages);
+            }
+            if new.is_null() {
+                new = self.allocate_unseen(size, align);
+            }
+        }
         if new.is_null() {
             return new;
         }
-        if size > old {
-            self.growing_end
-                .set(new.addr() + size.next_multiple_of(PAGE));
+        if grows {
+            self.note_growing(new.addr() + pages * PAGE, pages);
         }
         // SAFETY: both blocks have that many bytes; the new one overlaps nothing alive.
         unsafe { ptr::copy_nonoverlapping(block.as_ptr(), new, bytes) };
