@@ -10,7 +10,7 @@ use super::handler::{Recovery, fatal};
 use super::site::Site;
 use super::state::State;
 use super::{Heap, Limit};
-use crate::layout::{MIN_ALIGN, PAGE, round_up};
+use crate::layout::{MIN_ALIGN, PAGE, PAGE_SHIFT, round_up};
 use crate::size_class::{SMALL_MAX, class_of, pages_of_class, slot_of};
 
 /// The most bytes a block can have: Rust's pointers count no further.
@@ -96,7 +96,7 @@ impl State {
             });
         }
         // Runs of pages are aligned to a page anyway.
-        let (pages, align) = (rounded.div_ceil(PAGE), align.max(PAGE));
+        let (pages, align) = ((rounded + PAGE - 1) >> PAGE_SHIFT, align.max(PAGE));
         if self.geometry.fits(pages, align) {
             self.allocate_large(pages, align, size)
         } else {

@@ -55,13 +55,14 @@ impl Geometry {
 
     /// The most pages one run can have in any segment but the first.
     pub fn longest_run(&self) -> usize {
-        self.pages - self.header_end.div_ceil(PAGE)
+        (self.segment_size - self.header_end) >> PAGE_SHIFT
     }
 
     /// Whether a block of `pages` pages at a multiple of `align` bytes fits into any segment. Its run is found
     /// with room to align it, so that much must fit; at a multiple of the segment size lies only a header.
     pub fn fits(&self, pages: usize, align: usize) -> bool {
-        pages + align.div_ceil(PAGE) - 1 <= self.longest_run()
+        // (An alignment is a power of two: no page of it is a part.)
+        pages + (align.max(PAGE) >> PAGE_SHIFT) - 1 <= self.longest_run()
     }
 
     /// Where the header of the segment must be that holds the block at `address`.
