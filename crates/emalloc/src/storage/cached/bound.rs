@@ -1,6 +1,8 @@
 //! How much `cached` may keep: a bound on what is granted and kept together, which rises with what is granted and
 //! falls with time and with the end of requests. Used by `cached` only.
 
+use crate::layout::LARGE_PAGE;
+
 /// Intervals of silence after which nothing is left of what was needed lately.
 const MOST_TIMES: u64 = 128;
 
@@ -96,10 +98,10 @@ impl Bound {
         self.lately = 0;
     }
 
-    /// Whether clearly more than `granted` bytes were granted at once lately: then large pages, for memory that is
-    /// granted anyway, add nothing to the peak.
+    /// Whether a large page more than `granted` bytes was granted at once lately: then large pages, for memory that is
+    /// granted anyway, add nothing to the peak. What is granted last is not filled as a rule.
     pub(super) const fn is_usual(&self, granted: usize) -> bool {
-        granted <= self.lately - self.lately / 16
+        granted.saturating_add(LARGE_PAGE) <= self.lately
     }
 }
 
@@ -145,16 +147,16 @@ mod tests {
     fn what_was_granted_lately_is_forgotten_slowly_and_by_no_request() {
         let mut bound = Bound::new();
         bound.pass_time(1000, 10, 0);
-        bound.see(160);
+        bound.see(160 + LARGE_PAGE);
         bound.end_request(0);
         bound.end_request(0);
-        assert!(bound.is_usual(150) && !bound.is_usual(151));
+        assert!(bound.is_usual(160) && !bound.is_usual(161));
         // An eighth of what is above the most that was granted since, for each interval.
-        bound.see(80);
+        bound.see(80 + LARGE_PAGE);
         bound.pass_time(1010, 10, 0);
-        assert!(bound.is_usual(141) && !bound.is_usual(142));
+        assert!(bound.is_usual(150) && !bound.is_usual(151));
         bound.pass_time(1009 + 10 * 128, 10, 0);
-        assert!(!bound.is_usual(10));
+        assert!(!bound.is_usual(80));
     }
 
     #[test]
