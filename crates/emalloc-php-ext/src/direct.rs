@@ -186,8 +186,14 @@ pub fn enter(code: &Code, other: NonNull<c_void>, hook: Hook) -> Result<(), Stri
         return Err("blocks are noted".into());
     }
     let mut changes = Vec::new();
+    let mut is_old = false;
     for entry in takeover::entries() {
-        changes.extend(Change::plan(&entry, code)?);
+        let change = Change::plan(&entry, code)?;
+        is_old |= change.is_none();
+        changes.extend(change);
+    }
+    if is_old {
+        changes.extend(Change::plan(&takeover::reporting(), code)?);
     }
     let images = Images::of(&changes)?;
     let writer = Writer::new().map_err(|error| format!("PHP's code cannot be written: {error}"))?;

@@ -15,7 +15,7 @@ use crate::allocate::allocate;
 use crate::current;
 use crate::heaps::SEGMENT;
 use crate::record::Record;
-use crate::{allocate as plain, fallible, heaps, manager, safe, sized};
+use crate::{allocate as plain, fallible, heaps, manager, refusal, safe, sized};
 
 /// A function of the original's, and what takes its place.
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +71,17 @@ pub fn entries() -> impl IntoIterator<Item = Entry> {
             zend_mm_set_custom_handlers zend_mm_get_custom_handlers zend_mm_get_storage;
         manager false: start_memory_manager shutdown_memory_manager is_zend_mm is_zend_ptr zend_set_memory_limit
             zend_memory_usage zend_memory_peak_usage zend_memory_reset_peak_usage;
+    }
+}
+
+/// The one more that PHP up to 8.2.34 has: it leaves to its allocator to say whether the limit is being reported.
+pub fn reporting() -> Entry {
+    let function = refusal::zend_alloc_in_memory_limit_error_reporting as *const ();
+    Entry {
+        name: "zend_alloc_in_memory_limit_error_reporting",
+        function,
+        early: function,
+        optional: false,
     }
 }
 
