@@ -82,6 +82,8 @@ struct Settings {
     busy: bool,
     /// A sample is taken every 1000 bytes.
     sampled: bool,
+    /// From so many bytes on runs are hot or cold.
+    large_from: usize,
 }
 
 /// Bytes of the table of samples, and of room for a peak that is not exact.
@@ -104,9 +106,10 @@ fn settings() -> impl Strategy<Value = Settings> {
         reserve,
         any::<bool>(),
         any::<bool>(),
+        prop_oneof![Just(0), 0usize..2_000_000],
     )
         .prop_map(
-            |(shift, checked, retain, compact, reserve, busy, sampled)| Settings {
+            |(shift, checked, retain, compact, reserve, busy, sampled, large_from)| Settings {
                 shift,
                 checked,
                 retain,
@@ -114,6 +117,7 @@ fn settings() -> impl Strategy<Value = Settings> {
                 reserve,
                 busy,
                 sampled,
+                large_from,
             },
         )
 }
@@ -156,6 +160,7 @@ impl<S: Storage + Sync + 'static> Bench<'_, S> {
             reserve,
             busy,
             sampled,
+            large_from,
         } = *self.settings;
         let mut builder = Heap::builder();
         if sampled {
@@ -164,6 +169,7 @@ impl<S: Storage + Sync + 'static> Bench<'_, S> {
         builder
             .storage(Arc::clone(self.counting))
             .segment_size(1 << shift)
+            .large_from(large_from)
             .checked(checked)
             .retain(retain)
             .compact(compact)

@@ -4,14 +4,16 @@
 use core::alloc::Layout;
 use core::array;
 use core::cell::Cell;
+use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
+use super::cold::{Cold, ColdRuns};
 use super::debug::{Debug, Debugging};
 use super::error::HeapError;
 use super::gate::Gate;
 use super::handler::{DefaultHandler, Handler};
 use super::index::Index;
-use super::large::SCATTERED_FROM;
+use super::large::{SCATTERED_FROM, SCATTERED_TO};
 use super::modes::{Modes, mode};
 use super::nursery::Nursery;
 use super::observers::Observers;
@@ -60,6 +62,7 @@ struct Options {
     checked: bool,
     debug: Option<Debug>,
     sampling: Option<Sampling>,
+    large_from: usize,
 }
 
 /// Stands for the registry's default storage, which is set up when the heap is made: `malloc`, on Windows `win32`.
@@ -90,6 +93,7 @@ impl Heap {
             checked: false,
             debug: None,
             sampling: None,
+            large_from: SCATTERED_TO,
         };
         Builder {
             storage: PlatformStorage,
@@ -162,6 +166,13 @@ impl<S, H> Builder<S, H> {
         self
     }
 
+    /// From how many bytes on the heap is large: for tests, which need not fill 8 MiB then.
+    #[doc(hidden)]
+    pub fn large_from(mut self, bytes: usize) -> Self {
+        self.options.large_from = bytes;
+        self
+    }
+
     /// Checked mode: every pointer given back is verified. Costs time on each call, and 1/64 of the memory.
     pub fn checked(mut self, checked: bool) -> Self {
         self.options.checked = checked;
@@ -189,9 +200,16 @@ struct Plan {
     handler: usize,
     /// Its first grain, if there is one.
     nursery: Option<usize>,
-    /// Free blocks by class while the heap is in a mode. Last, so that a heap in none touches fewer pages.
+    /// Free blocks by class while the heap is in a mode; hot and cold runs while it is in none, and large. Last, so that
+    /// others touch fewer pages.
     hidden: usize,
     pages: usize,
+}
+
+/// One or the other (see [`Plan`]).
+union Hidden {
+    _lists: ManuallyDrop<Lists>,
+    _cold: ManuallyDrop<ColdRuns>,
 }
 
 impl Plan {
@@ -204,8 +222,8 @@ impl Plan {
         let handler = after(storage + size_of::<S>(), Layout::new::<H>());
         let end = handler + size_of::<H>();
         let (nursery, grains) = Nursery::plan(end.div_ceil(GRAIN), geometry.pages);
-        let hidden = after(grains * GRAIN, Layout::new::<Lists>());
-        let pages = (hidden + size_of::<Lists>()).div_ceil(PAGE);
+        let hidden = after(grains * GRAIN, Layout::new::<Hidden>());
+        let pages = (hidden + size_of::<Hidden>()).div_ceil(PAGE);
         Self {
             state,
             debugging,
@@ -284,6 +302,8 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
         let handler_at = unsafe { start.add(plan.handler) }.cast::<H>();
         // SAFETY: as above; what lies there is written when there is a mode.
         let hidden_at = unsafe { start.add(plan.hidden) }.cast::<Lists>();
+        // SAFETY: as above; what lies there is written when the heap becomes large.
+        let cold_at = unsafe { start.add(plan.hidden) }.cast::<ColdRuns>();
         let debugging = options.debug.map(|debug| {
             // SAFETY: as above.
             let debugging = unsafe { start.add(plan.debugging) }.cast::<Debugging>();
@@ -328,6 +348,7 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
             storage: storage_at,
             handler: handler_at,
             modes: Modes::none(hidden_at),
+            cold: Cold::new(options.large_from, cold_at),
             samples: Cell::new(None),
             observers: Observers::none(),
             debugging,

@@ -28,6 +28,9 @@ pub enum Invariant {
     Counts,
     /// Every free block begins a block of its class's run, and is on the list once.
     FreeList,
+    /// In a large heap every small run is hot or cold, and in one list with its like if it has to be; a cold one's list holds
+    /// its own free blocks, as many as are counted.
+    Cold,
     /// The part of a class that is not carved yet ends with a run of that class.
     Fresh,
     /// In checked mode: the live bits say what the lists say.
@@ -239,6 +242,7 @@ impl Heap {
             let short = usize::from(state.has_short_run(class));
             equal(Invariant::Counts, 0, sums.short_runs[class], short)?;
         }
+        state.check_cold()?;
         for class in 0..CLASSES {
             state.check_fresh(class)?;
             state.check_list(class)?;

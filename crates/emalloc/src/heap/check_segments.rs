@@ -4,7 +4,7 @@
 
 use super::check::{Corruption, Invariant, broken, equal};
 use super::collect::Run;
-use super::segment::{Kind, Segment, class_in, page, unmarked};
+use super::segment::{Kind, Segment, class_in, cold_in, page, unmarked};
 use super::state::State;
 use crate::layout::{GRAIN, PAGE, PAGE_GRAINS};
 use crate::size_class::CLASSES;
@@ -208,6 +208,7 @@ impl State {
             page::HEADER if first == 0 => byte,
             _ if first == 0 => return broken(Invariant::PageMap, at),
             page::NURSERY if in_nursery && first == self.nursery.next.get() => byte,
+            _ if in_nursery && cold_in(byte).is_some() => return broken(Invariant::PageMap, at),
             _ if class_in(byte).is_some() => byte,
             _ if in_nursery => return broken(Invariant::PageMap, at),
             page::LARGE => page::LARGE_REST,
@@ -227,7 +228,7 @@ impl State {
         let (first, pages) = (run.first(), run.pages());
         for number in 0..pages {
             let page = first.plus(number);
-            let back = page.span(&self.geometry);
+            let back = page.back(&self.geometry);
             if class_in(byte).is_some() && back != number {
                 return broken(Invariant::PageMap, page.start().addr());
             }

@@ -78,7 +78,7 @@ impl State {
     }
 
     /// As [`runs`](Self::runs), without the header and the nursery.
-    fn page_runs(&self, segment: Segment) -> impl Iterator<Item = Run> + '_ {
+    pub fn page_runs(&self, segment: Segment) -> impl Iterator<Item = Run> + '_ {
         self.runs_from(segment, self.header_grains(segment))
     }
 
@@ -119,18 +119,11 @@ impl State {
             .filter(|segment| segment.header().kind.get() == Kind::Pages)
     }
 
-    /// Gives every small run its own list of its free blocks. The lists by class are those of the short runs then.
+    /// Gives every small run its own list of its free blocks. The lists by class are those of the short runs then. No run is
+    /// hot or cold meanwhile.
     pub fn sort_lists(&self) {
-        for segment in self.page_segment_list() {
-            for run in self
-                .page_runs(segment)
-                .filter(|run| class_in(run.byte).is_some())
-            {
-                let info = run.first().info(&self.geometry);
-                info.next.set(ptr::null_mut());
-                info.previous.set(ptr::null_mut());
-            }
-        }
+        self.join_runs();
+        self.begin_sorting();
         for class in 0..CLASSES {
             let list = self.list(class);
             let mut block = list.take().head.get();
@@ -173,8 +166,17 @@ impl State {
         })
     }
 
-    /// Puts the runs' lists back together into lists by class.
+    /// Puts the runs' lists back together into lists by class; a large heap makes runs cold with them.
     pub fn unsort_lists(&self) {
+        if self.may_part_runs() {
+            self.part_runs();
+        } else {
+            self.merge_lists();
+        }
+    }
+
+    /// Puts the runs' lists back together into lists by class.
+    pub fn merge_lists(&self) {
         for segment in self.page_segment_list() {
             // Those of the short runs are there already.
             for run in self.page_runs(segment) {

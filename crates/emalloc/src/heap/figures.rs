@@ -69,6 +69,7 @@ impl State {
             free += 1;
             block = node.next.get();
         }
+        free += self.blocks_parked(class);
         ClassFigures {
             block_size,
             runs,

@@ -102,6 +102,17 @@ impl State {
     #[inline(never)]
     pub fn free_or_report(&self, block: NonNull<u8>, at: Site<'_>) {
         // SAFETY: only called for what `free_fast` was called for.
+        if unsafe { self.free_cold(block) } {
+            return;
+        }
+        self.free_rest_or_report(block, at);
+    }
+
+    /// As [`free_or_report`](Self::free_or_report), for what lies in no cold run, or is to be looked at again.
+    #[cold]
+    #[inline(never)]
+    fn free_rest_or_report(&self, block: NonNull<u8>, at: Site<'_>) {
+        // SAFETY: only called for what `free_fast` was called for.
         if let Some((run, pages)) = unsafe { self.large_at(block) } {
             self.drop_sample(block);
             return self.free_large(run, pages);
@@ -120,6 +131,10 @@ impl State {
         (size, align): (usize, usize),
         at: Site<'_>,
     ) {
+        // SAFETY: only called for what `free_sized_fast` was called for; a large heap looks at headers.
+        if self.cold.is_on() && unsafe { self.free_fast(block) || self.free_cold(block) } {
+            return;
+        }
         if let Err(fault) = self.free_sized_slow(block, (size, align), at) {
             self.report(&fault, at);
         }
@@ -192,7 +207,11 @@ impl State {
                     self.set_alive(block.as_ptr(), false);
                 }
                 let size = size_of_class(class);
-                if !self.free_small(self.list(class), size, block) {
+                let freed = match self.cold_run_of(block) {
+                    Some(run) => self.park(class, run, block),
+                    None => self.free_small(self.list(class), size, block),
+                };
+                if !freed {
                     return Err(freed_twice(block.addr().get(), size));
                 }
             }

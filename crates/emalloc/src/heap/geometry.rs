@@ -18,7 +18,8 @@ pub(super) struct Geometry {
     /// Pages in a segment, header included.
     pub pages: usize,
     /// Offset of the first span: a `u32` for each page. Free run, first and last page, and large block or reserve,
-    /// first page: pages of the run. Small run: pages from the run's first one to this one.
+    /// first page: pages of the run. Small run: pages from the run's first one to this one, in the lowest bits; in
+    /// the first one's others how many free blocks it holds itself.
     pub spans: usize,
     /// Offset of the first [`PageInfo`].
     pub infos: usize,
@@ -88,16 +89,20 @@ impl Geometry {
 
     /// The page to which `info` belongs, if that is the first one of a free run: for pointers that may be anything.
     pub fn free_run_of(&self, info: *mut PageInfo, segments: &Index) -> Option<Page> {
+        // (A huge segment has no free pages.)
+        let is_free = |page: Page| page.map() == page::FREE;
+        self.find_page(info, segments)
+            .filter(|&page| is_free(page) && !is_free(page.minus(1)))
+    }
+
+    /// The page to which `info` belongs, if that is one at all, and not the first of its segment.
+    pub fn find_page(&self, info: *mut PageInfo, segments: &Index) -> Option<Page> {
         let address = info.addr() & !(self.segment_size - 1);
         let segment = segments.find(address)?;
         let offset = (info.addr() - address).checked_sub(self.infos)?;
         let index = offset / size_of::<PageInfo>();
-        let free = |index| Page { segment, index }.map() == page::FREE;
-        // (A huge segment has no free pages.)
-        let is_one = offset.is_multiple_of(size_of::<PageInfo>())
-            && (1..self.pages).contains(&index)
-            && free(index)
-            && !free(index - 1);
+        let is_one =
+            offset.is_multiple_of(size_of::<PageInfo>()) && (1..self.pages).contains(&index);
         is_one.then_some(Page { segment, index })
     }
 

@@ -13,8 +13,8 @@ use crate::storage::Grant;
 /// A heap that holds less than this grows without looking for what is scattered.
 pub(super) const SCATTERED_FROM: usize = 2 << 20;
 
-/// One that holds more than this looks at larger blocks only (see `sweep`): free blocks are in no cache then, and looking at
-/// each takes longer than it is worth.
+/// One that holds more than this is large, and looks at runs only (see `cold` and `sweep`): free blocks are in no cache then,
+/// and looking at each takes longer than it is worth.
 pub(super) const SCATTERED_TO: usize = 8 << 20;
 
 /// It looks if at least one part in this many of what it holds is in no block.
@@ -120,7 +120,12 @@ impl State {
         {
             return Some(run);
         }
-        if self.sweep_is_due()
+        if !self.cold.is_on() && self.may_part_runs() {
+            // What is on the lists by class by now is used up first, in the order in which it is there.
+            self.begin_sorting();
+            self.part_runs();
+        }
+        if self.sweep_is_due(pages)
             && self.sweep() > 0
             && let Some(run) = take(false)
         {

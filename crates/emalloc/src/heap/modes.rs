@@ -41,6 +41,10 @@ impl Modes {
         }
     }
 
+    pub fn is_any(&self) -> bool {
+        self.on.get() != 0
+    }
+
     pub fn is_on(&self, mode: u8) -> bool {
         self.on.get() & mode != 0
     }
@@ -80,6 +84,11 @@ impl State {
         let before = self.modes.on.get();
         let after = if on { before | mode } else { before & !mode };
         if before == 0 && after != 0 {
+            // No mode knows of cold runs.
+            if self.cold.is_on() {
+                self.sort_lists();
+                self.merge_lists();
+            }
             let lists = core::array::from_fn(|class| self.bins[class].list.take());
             // SAFETY: the builder gave them a place of their own behind the state.
             unsafe { self.modes.hidden.write(lists) };
@@ -90,9 +99,15 @@ impl State {
                 self.bins[class].list.set(list);
             }
             self.gate.open(self.geometry.segment_size);
-            self.gate.set_sized(self.samples.get().is_none());
         }
         self.modes.on.set(after);
+        self.settle_sized();
+    }
+
+    /// Lets blocks be freed by their size alone, unless somebody has to look at more.
+    pub fn settle_sized(&self) {
+        let is_plain = self.samples.get().is_none() && !self.cold.is_on();
+        self.gate.set_sized(is_plain && !self.gate.is_shut());
     }
 
     /// A block of at least `size` bytes, aligned to `align`, of a call at `at`. Null after `refuse`.

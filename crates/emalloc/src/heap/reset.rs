@@ -65,6 +65,9 @@ impl State {
         for count in &self.run_counts {
             count.set(0);
         }
+        if self.cold.is_on() {
+            self.join_runs();
+        }
         self.clear_nursery();
         self.free_runs.clear();
         self.growing_end.set(0);

@@ -63,6 +63,24 @@ impl State {
         align: usize,
         at: Site<'_>,
     ) -> *mut u8 {
+        if align <= PAGE
+            && let Some(rounded) = rounded(size, align)
+            && rounded <= SMALL_MAX
+            // SAFETY: the caller's promise.
+            && let Some((class, _)) = unsafe { self.cold_at(block) }
+        {
+            let old = 2 * class;
+            // SAFETY: just tested.
+            let new = unsafe { slot_of(rounded) };
+            if old == new.code {
+                return block.as_ptr();
+            }
+            // SAFETY: a slot holds a code.
+            let moved = unsafe { self.bin(new.code) }.list.pop();
+            // SAFETY: the block is ours, and that is the code of its class.
+            let moved = unsafe { self.move_small_slow(block, old, new, (moved, size)) };
+            return self.sampled(moved, at);
+        }
         // SAFETY: the caller's promise.
         if align <= PAGE && !self.gate.is_shut() && unsafe { self.has_pages_for(block, size) } {
             return block.as_ptr();
@@ -143,8 +161,13 @@ impl State {
         let bytes = unsafe { self.bin(old) }.size.min(new.size);
         // SAFETY: both blocks have that many bytes; the new one overlaps nothing alive.
         unsafe { ptr::copy_nonoverlapping(block.as_ptr(), moved, bytes) };
-        // SAFETY: the caller's promise.
-        unsafe { self.moved_small(block, old, new) };
+        if let Some(run) = self.cold_run_of(block) {
+            self.park(old / 2, run, block);
+            self.usage.add(new.size);
+        } else {
+            // SAFETY: the caller's promise.
+            unsafe { self.moved_small(block, old, new) };
+        }
         moved
     }
 

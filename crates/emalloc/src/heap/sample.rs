@@ -269,7 +269,7 @@ impl State {
         match unsafe { Samples::set_up(grant.start, size, sampling, seed) } {
             Some(table) => {
                 self.samples.set(Some(table));
-                self.gate.set_sized(false);
+                self.settle_sized();
                 self.take_sample(core::ptr::null_mut(), Site::unknown());
                 Ok(())
             }
@@ -295,7 +295,7 @@ impl State {
             // SAFETY: granted with that size and alignment; nothing leads there any more.
             unsafe { self.storage().free(table, size, self.samples_align()) };
         }
-        self.gate.set_sized(!self.gate.is_shut());
+        self.settle_sized();
         self.usage.sample_in(None);
     }
 

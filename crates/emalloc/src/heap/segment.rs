@@ -25,7 +25,7 @@ pub(super) use super::geometry::Geometry;
 use super::link::Link;
 use super::state::State;
 use crate::layout::{GRAIN_SHIFT, PAGE_GRAINS, PAGE_SHIFT};
-use crate::size_class::CODES;
+use crate::size_class::{CLASSES, CODES};
 
 /// Bytes that processors fetch at a time: some fetch more, few less.
 pub(super) const LINE: usize = 64;
@@ -95,6 +95,7 @@ pub(super) const MAP: usize = size_of::<Header>();
 #[repr(C)]
 pub(super) struct PageInfo {
     /// Free run, first page: its neighbours in the list of its length.
+    /// Small run, first page, in a large heap (see `cold`): `next` is its own list if it is cold, `previous` the next run.
     /// Small run, first page, while free lists are sorted by run: `next` is the run's own list.
     pub next: Cell<*mut PageInfo>,
     pub previous: Cell<*mut PageInfo>,
@@ -331,8 +332,40 @@ impl Page {
         self.segment.span(geometry, self.index).set(pages as u32);
     }
 
+    /// Small run: pages from its first one to this one.
+    #[inline(always)]
+    pub fn back(self, geometry: &Geometry) -> usize {
+        self.span(geometry) & BACK
+    }
+
+    /// First page of a small run: how many free blocks it holds itself.
+    #[inline]
+    pub fn parked(self, geometry: &Geometry) -> usize {
+        self.span(geometry) / PARKED
+    }
+
+    #[inline]
+    pub fn set_parked(self, geometry: &Geometry, count: usize) {
+        self.set_span(geometry, count * PARKED);
+    }
+
+    /// Counts a free block more that the small run that begins here holds itself.
+    #[inline(always)]
+    pub fn add_parked(self, geometry: &Geometry) {
+        self.set_span(geometry, self.span(geometry) + PARKED);
+    }
+
     pub fn map(self) -> u8 {
         self.segment.map(self.index)
+    }
+
+    /// Writes `code` for `pages` pages from this one on, and leaves the marks of samples as they are.
+    pub fn recode_marked(self, pages: usize, code: u8) {
+        let first = self.index * PAGE_GRAINS;
+        for grain in first..first + pages * PAGE_GRAINS {
+            let mark = self.segment.grain(grain) & MARK;
+            self.segment.fill_grains(grain, 1, code | mark);
+        }
     }
 
     /// The page `count` further on in the same segment.
@@ -350,20 +383,45 @@ impl Page {
     }
 }
 
+/// In the span of a page of a small run: the bits that lead back to the first one, and the lowest of the others.
+const BACK: usize = PARKED - 1;
+const PARKED: usize = 256;
+
 /// In the map, beside the code of a class: a block that is sampled begins in this grain.
 pub(super) const MARK: u8 = 0x80;
 
+/// In the map: a cold run of the first class; those of the others follow.
+const COLD: u8 = CODES as u8;
+
 /// What a byte of the map says but for the mark.
 pub(super) fn unmarked(byte: u8) -> u8 {
-    class_in(byte).map_or(byte, code_in_map)
+    class_in(byte).map_or(byte, |_| byte & !MARK)
 }
 
 /// The class of a small run that the map byte speaks of, if it does.
 #[inline(always)]
 pub(super) fn class_in(byte: u8) -> Option<usize> {
     let code = usize::from(byte & !MARK);
+    if let Some(class) = cold_in(byte & !MARK) {
+        return Some(class);
+    }
     (code < CODES && code.is_multiple_of(2)).then_some(code / 2)
 }
+
+/// The class of the cold run that the map byte speaks of, if it does and there is no mark beside it.
+#[inline(always)]
+pub(super) fn cold_in(byte: u8) -> Option<usize> {
+    let class = usize::from(byte.wrapping_sub(COLD));
+    (class < CLASSES).then_some(class)
+}
+
+/// The map byte for a cold run of `class`.
+pub(super) fn cold_code(class: usize) -> u8 {
+    COLD + class as u8
+}
+
+// All codes leave room for the mark, and none is one of `page` with it.
+const _: () = assert!(CODES + CLASSES <= (page::HEADER & !MARK) as usize);
 
 /// The map byte for a small run of `class`.
 pub(super) fn code_in_map(class: usize) -> u8 {

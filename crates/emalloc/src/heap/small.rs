@@ -6,7 +6,7 @@ use core::cell::Cell;
 use core::ptr;
 
 use super::collect::Run;
-use super::segment::{Page, Segment, code_in_map, unmarked};
+use super::segment::{Segment, code_in_map, unmarked};
 use super::state::{FreeBlock, List, State};
 use crate::layout::PAGE;
 use crate::size_class::{bytes_of_class, grains_of_short_run, pages_of_class, size_of_class};
@@ -28,7 +28,7 @@ impl List {
     /// Puts on the list what follows the block of `size` bytes at `first`, as far as `bytes` from there go, so that it
     /// is handed out by rising address. Answers the bytes of all these blocks, the first one included.
     #[inline(always)]
-    fn link(&self, first: *mut u8, size: usize, bytes: usize) -> usize {
+    pub fn link(&self, first: *mut u8, size: usize, bytes: usize) -> usize {
         let write = |block: *mut u8, next: *mut FreeBlock| {
             let next = Cell::new(next);
             // SAFETY: the block is not in use, and it has room and alignment for a node.
@@ -94,6 +94,12 @@ impl State {
         if !block.is_null() {
             return block;
         }
+        if self.cold.is_on() {
+            let block = self.take_cold(class, list);
+            if !block.is_null() {
+                return block;
+            }
+        }
         if self.fresh[class].bytes.get() == 0 && !self.add_run(class, requested) {
             return ptr::null_mut();
         }
@@ -128,6 +134,7 @@ impl State {
         for back in 0..pages {
             first.plus(back).set_span(&self.geometry, back);
         }
+        self.make_hot(class, first);
         let next = first.plus(pages);
         if next.index < self.geometry.pages {
             self.fetch_ahead(next.start());
@@ -176,10 +183,7 @@ impl State {
                 byte,
             };
         }
-        let index = segment.index_of(address);
-        let back = Page { segment, index }.span(&self.geometry);
-        let index = index - back;
-        Run::of_pages(Page { segment, index }, pages_of_class(class))
+        Run::of_pages(self.first_page(segment, address), pages_of_class(class))
     }
 
     /// Whether the block at `address` lies where its class's run is not carved yet.

@@ -5,6 +5,7 @@
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
+use super::cold::Cold;
 use super::debug::Debugging;
 use super::error::AllocError;
 use super::gate::Gate;
@@ -128,7 +129,7 @@ pub(super) struct State {
     pub held_peak: Cell<usize>,
     /// Before more than this is held, what is scattered over small runs is collected.
     pub collect_at: Cell<usize>,
-    /// Before more than this is held, what is scattered over runs of larger blocks is.
+    /// Before more than this is held, a large heap looks for cold runs that are free.
     pub sweep_at: Cell<usize>,
     pub limit: Cell<super::Limit>,
     pub soft_limit: Cell<super::Limit>,
@@ -140,6 +141,7 @@ pub(super) struct State {
     pub refusal: Cell<Option<AllocError>>,
 
     pub modes: Modes,
+    pub cold: Cold,
     /// The table of samples, while they are taken.
     pub samples: Cell<Option<NonNull<Samples>>>,
     pub observers: Observers,

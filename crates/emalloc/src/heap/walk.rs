@@ -140,16 +140,16 @@ impl<'a> Walking<'a> {
         if state.modes.is_walking() {
             return None;
         }
-        state.set_mode(mode::WALKING, true);
         state.sort_lists();
+        state.set_mode(mode::WALKING, true);
         Some(Self(state))
     }
 }
 
 impl Drop for Walking<'_> {
     fn drop(&mut self) {
-        self.0.unsort_lists();
         self.0.set_mode(mode::WALKING, false);
+        self.0.unsort_lists();
     }
 }
 

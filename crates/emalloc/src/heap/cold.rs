@@ -1,0 +1,322 @@
+//! Owns cold runs. In a large heap a class has blocks handed out of its last few runs only: those are hot. Any other run
+//! is cold, and collects its free blocks itself. When most of what it held is free again, its class gets it back as a
+//! whole: blocks freed in no order are handed out page by page, and a run that is free altogether is carved anew.
+//!
+//! Where a run is cold the map says so, in a code that the fast path of `free` takes for no class: it costs others
+//! nothing. Called by `small`, `free`, `resize`, `large`, `sweep`; the lists are sorted by `collect`, which begins and
+//! ends all this.
+
+use core::cell::Cell;
+use core::ptr::{self, NonNull};
+
+use super::segment::{
+    Page, PageInfo, Segment, class_in, code_in_map, cold_code, cold_in, unmarked,
+};
+use super::state::{FreeBlock, List, State};
+use crate::size_class::{CLASSES, blocks_of_class, bytes_of_class, pages_of_class, size_of_class};
+
+/// How many runs of a class are hot. With fewer, blocks go back and forth where a program frees soon what it allocates.
+pub(super) const HOT: usize = 16;
+
+/// Runs, first in first out. Each is named by the info of its first page, whose `previous` leads to the one behind it.
+pub(super) struct Queue {
+    first: Cell<*mut PageInfo>,
+    last: Cell<*mut PageInfo>,
+}
+
+impl Queue {
+    const fn new() -> Self {
+        Self {
+            first: Cell::new(ptr::null_mut()),
+            last: Cell::new(ptr::null_mut()),
+        }
+    }
+
+    /// What is in it; it is empty then.
+    pub fn take(&self) -> Self {
+        let first = Cell::new(self.first.replace(ptr::null_mut()));
+        let last = Cell::new(self.last.replace(ptr::null_mut()));
+        Self { first, last }
+    }
+
+    /// Puts a run at the end.
+    pub fn push(&self, run: &'static PageInfo) {
+        run.previous.set(ptr::null_mut());
+        let this = ptr::from_ref(run).cast_mut();
+        let last = self.last.replace(this);
+        if self.first.get().is_null() {
+            self.first.set(this);
+        } else {
+            // SAFETY: the infos of runs in a queue are alive: none is given back while it is in one.
+            unsafe { &*last }.previous.set(this);
+        }
+    }
+
+    /// Takes the first one.
+    pub fn pop(&self) -> Option<&'static PageInfo> {
+        // SAFETY: as in `push`.
+        let run = unsafe { self.first.get().as_ref() }?;
+        self.first.set(run.previous.get());
+        Some(run)
+    }
+
+    /// The first one, for `check`, which trusts no link.
+    pub fn first(&self) -> *mut PageInfo {
+        self.first.get()
+    }
+}
+
+/// The runs of a class in a large heap.
+pub(super) struct Runs {
+    /// Cold ones with free blocks.
+    pub waiting: Queue,
+    /// Hot ones, the oldest first, and how many.
+    pub hot: Queue,
+    hot_count: Cell<usize>,
+}
+
+impl Runs {
+    pub fn hot_count(&self) -> usize {
+        self.hot_count.get()
+    }
+}
+
+/// Hot and cold runs, by class.
+pub(super) type ColdRuns = [Runs; CLASSES];
+
+/// Whether there are hot and cold runs, and which: none of either while the heap is small or in a mode.
+pub(super) struct Cold {
+    on: Cell<bool>,
+    /// A heap that holds more than this is large.
+    from: usize,
+    /// They lie behind the state and hold nothing before.
+    runs: NonNull<ColdRuns>,
+}
+
+impl Cold {
+    /// None yet. `runs` is room that lives as long as the state.
+    pub fn new(from: usize, runs: NonNull<ColdRuns>) -> Self {
+        let on = Cell::new(false);
+        Self { on, from, runs }
+    }
+
+    #[inline(always)]
+    pub fn is_on(&self) -> bool {
+        self.on.get()
+    }
+
+    /// Begins with none.
+    fn begin(&self) {
+        let runs = core::array::from_fn(|_| Runs {
+            waiting: Queue::new(),
+            hot: Queue::new(),
+            hot_count: Cell::new(0),
+        });
+        // SAFETY: the builder gave them a place of their own behind the state.
+        unsafe { self.runs.write(runs) };
+        self.on.set(true);
+    }
+
+    /// Those of all classes, if there are any.
+    #[inline(always)]
+    pub fn runs(&self) -> Option<&ColdRuns> {
+        if !self.on.get() {
+            return None;
+        }
+        // SAFETY: they were written when they began, beside the state, and live as long as it does.
+        Some(unsafe { self.runs.as_ref() })
+    }
+}
+
+impl State {
+    /// Whether runs are to be hot or cold from now on.
+    pub fn may_part_runs(&self) -> bool {
+        self.held.get() > self.cold.from && !self.modes.is_any()
+    }
+
+    /// Makes all runs cold, with what lists they have of their own (see `begin_sorting`).
+    pub fn part_runs(&self) {
+        self.cold.begin();
+        for segment in self.page_segment_list() {
+            for run in self.page_runs(segment) {
+                let Some(class) = class_in(run.byte) else {
+                    continue;
+                };
+                let (first, info) = (run.first(), run.first().info(&self.geometry));
+                self.recode(first, class, cold_code(class));
+                let count = info.previous.get().addr();
+                first.set_parked(&self.geometry, count);
+                if count > 0 {
+                    self.enqueue(class, info);
+                }
+            }
+        }
+        self.settle_sized();
+    }
+
+    /// Makes no run hot or cold any more.
+    pub fn join_runs(&self) {
+        self.cold.on.set(false);
+        self.settle_sized();
+    }
+
+    /// Gives every small run of pages a list of its own: what it held itself, else an empty one. The count of what is on
+    /// it is its info's `previous`.
+    pub fn begin_sorting(&self) {
+        for segment in self.page_segment_list() {
+            for run in self.page_runs(segment) {
+                let Some(class) = class_in(run.byte) else {
+                    continue;
+                };
+                let (first, info) = (run.first(), run.first().info(&self.geometry));
+                let count = first.parked(&self.geometry);
+                first.set_parked(&self.geometry, 0);
+                if count == 0 {
+                    info.next.set(ptr::null_mut());
+                }
+                info.previous.set(ptr::without_provenance_mut(count));
+                if cold_in(run.byte).is_some() {
+                    self.recode(first, class, code_in_map(class));
+                }
+            }
+        }
+    }
+
+    /// Writes what the map says of the small run of `class` at `first`; samples stay marked.
+    fn recode(&self, first: Page, class: usize, code: u8) {
+        let pages = pages_of_class(class);
+        match self.samples.get() {
+            None => first.segment.fill(first.index, pages, code),
+            Some(_) => first.recode_marked(pages, code),
+        }
+    }
+
+    /// Makes the run of `class` at `first` hot, and the one cold that has been so for longest. Only in a large heap.
+    pub fn make_hot(&self, class: usize, first: Page) {
+        let Some(runs) = self.cold.runs().map(|runs| &runs[class]) else {
+            return;
+        };
+        let info = first.info(&self.geometry);
+        info.next.set(ptr::null_mut());
+        runs.hot.push(info);
+        if runs.hot_count.get() < HOT {
+            runs.hot_count.set(runs.hot_count.get() + 1);
+        } else if let Some(oldest) = runs.hot.pop() {
+            let run = self.geometry.page_of(ptr::from_ref(oldest).cast_mut());
+            self.recode(run, class, cold_code(class));
+        }
+    }
+
+    /// A block of the cold run of `class` that has waited for longest; its others go on the list, which is empty. Null
+    /// if none waits.
+    pub fn take_cold(&self, class: usize, list: &List) -> *mut u8 {
+        let runs = self.cold.runs();
+        let Some(info) = runs.and_then(|runs| runs[class].waiting.pop()) else {
+            return ptr::null_mut();
+        };
+        let run = self.geometry.page_of(ptr::from_ref(info).cast_mut());
+        let (count, block) = (run.parked(&self.geometry), info.next.get());
+        run.set_parked(&self.geometry, 0);
+        self.recode(run, class, code_in_map(class));
+        self.make_hot(class, run);
+        if count == blocks_of_class(class) {
+            // By rising address, which processors read ahead, and without a look at any of them.
+            let start = run.start();
+            list.link(start, size_of_class(class), bytes_of_class(class));
+            return start;
+        }
+        list.head.set(block.cast());
+        list.pop()
+    }
+
+    /// The class and the run of the block at `block`, if that run is cold and the block not sampled; none while the gate
+    /// is shut.
+    ///
+    /// # Safety
+    /// As [`Heap::free`](super::Heap::free).
+    #[inline(always)]
+    pub unsafe fn cold_at(&self, block: NonNull<u8>) -> Option<(usize, Page)> {
+        let address = block.addr().get();
+        // SAFETY: as in `small_code`.
+        let segment = unsafe { Segment::at(self.gate.header_of(address)) };
+        if !ptr::eq(segment.owner(), self) {
+            return None;
+        }
+        let class = cold_in(segment.map_at(address))?;
+        Some((class, self.first_page(segment, address)))
+    }
+
+    /// The run of a small block of this heap, if it is cold.
+    pub fn cold_run_of(&self, block: NonNull<u8>) -> Option<Page> {
+        if !self.cold.is_on() {
+            return None;
+        }
+        let address = block.addr().get();
+        // SAFETY: the block lies in a segment of this heap.
+        let segment = unsafe { Segment::at(self.geometry.segment_address(address)) };
+        cold_in(unmarked(segment.map_at(address))).map(|_| self.first_page(segment, address))
+    }
+
+    /// The first page of the run of pages in which the small block at `address` lies.
+    #[inline(always)]
+    pub fn first_page(&self, segment: Segment, address: usize) -> Page {
+        let index = segment.index_of(address);
+        let page = Page { segment, index };
+        page.minus(page.back(&self.geometry))
+    }
+
+    /// Frees a block of the cold run of `class` at `first`. Says no if it is the one that was freed there last.
+    #[inline(always)]
+    pub fn park(&self, class: usize, first: Page, block: NonNull<u8>) -> bool {
+        let info = first.info(&self.geometry);
+        let next = info.next.get();
+        if ptr::eq(next, block.as_ptr().cast()) {
+            return false;
+        }
+        let node = block.as_ptr().cast::<FreeBlock>();
+        // SAFETY: the block is not in use, and it has room and alignment for a node.
+        unsafe {
+            node.write(FreeBlock {
+                next: Cell::new(next.cast()),
+            })
+        };
+        info.next.set(node.cast());
+        first.add_parked(&self.geometry);
+        self.usage.sub(self.bins[class].size);
+        if next.is_null() {
+            self.enqueue(class, info);
+        }
+        true
+    }
+
+    /// Has a cold run wait that has got a free block.
+    #[inline(never)]
+    fn enqueue(&self, class: usize, run: &'static PageInfo) {
+        if let Some(runs) = self.cold.runs() {
+            runs[class].waiting.push(run);
+        }
+    }
+
+    /// Frees the block at `block` if it lies in a cold run and nothing is wrong with it.
+    ///
+    /// # Safety
+    /// As [`Heap::free`](super::Heap::free).
+    #[inline(always)]
+    pub unsafe fn free_cold(&self, block: NonNull<u8>) -> bool {
+        // SAFETY: the same promise.
+        unsafe { self.cold_at(block) }.is_some_and(|(class, run)| self.park(class, run, block))
+    }
+
+    /// Free blocks of `class` in cold runs.
+    pub fn blocks_parked(&self, class: usize) -> usize {
+        let runs = self.cold.runs();
+        let mut place = runs.map_or(ptr::null_mut(), |runs| runs[class].waiting.first());
+        let mut blocks = 0;
+        // SAFETY: as in `Queue::push`.
+        while let Some(info) = unsafe { place.as_ref() } {
+            blocks += self.geometry.page_of(place).parked(&self.geometry);
+            place = info.previous.get();
+        }
+        blocks
+    }
+}

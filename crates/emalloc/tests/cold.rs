@@ -1,0 +1,209 @@
+//! Large heaps, whose runs of small blocks are hot or cold: blocks come back by the run they lie in, whatever the order
+//! in which they were freed, and nothing is lost or handed out twice.
+
+mod common;
+
+use std::alloc::Layout;
+use std::collections::BTreeSet;
+use std::ptr::NonNull;
+
+use common::model::Model;
+use emalloc::heap::{FaultKind, Heap, Limit, Sampling};
+use emalloc::layout::PAGE;
+use emalloc::storage::Malloc;
+
+const SEGMENT: usize = 64 << 10;
+
+fn heap() -> Heap {
+    Heap::builder()
+        .storage(Malloc)
+        .segment_size(SEGMENT)
+        .large_from(2 * SEGMENT)
+        .build()
+        .unwrap()
+}
+
+/// Numbers without a pattern.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, most: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        (self.0 >> 33) as usize % most
+    }
+
+    fn shuffle<T>(&mut self, all: &mut [T]) {
+        for last in (1..all.len()).rev() {
+            all.swap(last, self.below(last + 1));
+        }
+    }
+}
+
+fn free(heap: &Heap, block: NonNull<u8>) {
+    // SAFETY: a block of this heap that nobody uses any more.
+    unsafe { heap.free(block) };
+}
+
+fn pages(blocks: &[NonNull<u8>]) -> usize {
+    let pages = blocks.iter().map(|block| block.addr().get() / PAGE);
+    pages.collect::<BTreeSet<_>>().len()
+}
+
+#[test]
+fn blocks_freed_in_no_order_are_handed_out_page_by_page() {
+    let heap = heap();
+    let mut blocks: Vec<_> = (0..20_000).map(|_| heap.allocate(64)).collect();
+    let usage = heap.usage();
+    Numbers(1).shuffle(&mut blocks);
+    for &block in &blocks {
+        free(&heap, block);
+    }
+    assert_eq!(heap.usage(), 0);
+    heap.check().unwrap();
+    let again: Vec<_> = (0..20_000).map(|_| heap.allocate(64)).collect();
+    assert_eq!(heap.usage(), usage);
+    let distinct: BTreeSet<_> = again.iter().collect();
+    assert_eq!(distinct.len(), again.len());
+    // 64 blocks make a page. Where lists led all over the heap, 256 blocks would be in some 150 of its 313 pages.
+    for some in again.chunks(256) {
+        assert!(pages(some) <= 20, "{}", pages(some));
+    }
+    heap.check().unwrap();
+}
+
+#[test]
+fn a_heap_finds_the_runs_that_are_free_before_it_grows() {
+    let heap = heap();
+    let mut blocks: Vec<_> = (0..20_000).map(|_| heap.allocate(64)).collect();
+    Numbers(2).shuffle(&mut blocks);
+    let held = heap.real_usage();
+    for &block in &blocks {
+        free(&heap, block);
+    }
+    // Another class has all of it but what is hot or in the nursery.
+    for _ in 0..9_000 {
+        heap.allocate(128);
+    }
+    assert!(heap.real_usage() <= held);
+    heap.check().unwrap();
+}
+
+#[test]
+fn churn_in_a_large_heap_keeps_every_block_whole() {
+    for seed in 0..4 {
+        let sampled = seed % 2 == 1;
+        let heap = match sampled {
+            true => Heap::builder().sampling(Sampling::every(2000)),
+            false => Heap::builder(),
+        };
+        let heap = heap
+            .segment_size(SEGMENT)
+            .large_from(3 * SEGMENT)
+            .build()
+            .unwrap();
+        let mut model = Model::new(heap);
+        let mut numbers = Numbers(seed);
+        let size = |numbers: &mut Numbers| match numbers.below(20) {
+            0 => numbers.below(20_000),
+            1..4 => numbers.below(3072),
+            _ => 8 + 8 * numbers.below(6),
+        };
+        for round in 0..24 {
+            // It grows and shrinks; most blocks die young, others in no order.
+            for _ in 0..1500 {
+                let layout = Layout::from_size_align(size(&mut numbers), 8).unwrap();
+                let index = model.allocate(layout, false).unwrap();
+                match numbers.below(8) {
+                    0..4 => model.free(index, numbers.below(2) == 0),
+                    4 => {
+                        let other = numbers.below(model.blocks.len());
+                        model.resize(other, size(&mut numbers)).unwrap();
+                    }
+                    _ => {}
+                }
+            }
+            if round % 4 == 3 {
+                for _ in 0..model.blocks.len() * 9 / 10 {
+                    let index = numbers.below(model.blocks.len());
+                    model.free(index, numbers.below(2) == 0);
+                }
+            }
+            match round % 6 {
+                1 => drop(model.heap.collect()),
+                2 => model.heap.check().unwrap(),
+                3 => model.verify_walk(),
+                4 => {
+                    let figures = model.heap.figures();
+                    let small = |block: &&common::model::Block| block.usable <= 3072;
+                    let live: usize = figures.classes.iter().map(|class| class.live).sum();
+                    assert_eq!(live, model.blocks.iter().filter(small).count());
+                }
+                _ => {}
+            }
+            if round == 11 {
+                model.reset();
+            }
+        }
+        model.heap.check().unwrap();
+    }
+}
+
+#[test]
+fn a_limit_is_met_with_what_cold_runs_hold() {
+    let heap = heap();
+    let blocks: Vec<_> = (0..20_000).map(|_| heap.allocate(64)).collect();
+    heap.set_limit(Limit::Bytes(heap.real_usage())).unwrap();
+    for &block in &blocks {
+        free(&heap, block);
+    }
+    let block = heap.try_allocate(10 * PAGE).unwrap();
+    free(&heap, block);
+    heap.check().unwrap();
+}
+
+#[test]
+fn a_block_freed_twice_in_a_row_in_a_cold_run_is_reported() {
+    let heap = heap();
+    let blocks: Vec<_> = (0..20_000).map(|_| heap.allocate(64)).collect();
+    for sized in [false, true] {
+        let block = blocks[5000 + usize::from(sized)];
+        let layout = Layout::from_size_align(64, 8).unwrap();
+        // SAFETY: alive, then a fault that is reported, since nothing was freed in that run in between.
+        let [first, second] = [(); 2].map(|()| unsafe {
+            match sized {
+                true => heap.try_free_sized(block, layout),
+                false => heap.try_free(block),
+            }
+        });
+        assert!(first.is_ok());
+        let fault = second.unwrap_err();
+        assert_eq!(fault.kind, FaultKind::DoubleFree { block_size: 64 });
+    }
+    heap.check().unwrap();
+}
+
+#[test]
+fn a_heap_is_small_again_after_a_reset() {
+    let mut heap = heap();
+    for round in 0..3 {
+        let blocks: Vec<_> = (0..20_000).map(|_| heap.allocate(64)).collect();
+        for &block in blocks.iter().rev().take(10_000) {
+            free(&heap, block);
+        }
+        heap.check().unwrap();
+        heap.reset();
+        heap.check().unwrap();
+        // What was freed last comes first in a small heap.
+        let few = [heap.allocate(64), heap.allocate(64), heap.allocate(64)];
+        free(&heap, few[0]);
+        free(&heap, few[2]);
+        assert_eq!(
+            [heap.allocate(64), heap.allocate(64)],
+            [few[2], few[0]],
+            "{round}"
+        );
+    }
+}
