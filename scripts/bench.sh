@@ -34,7 +34,7 @@ PEERS=(mimalloc2 mimalloc3 jemalloc snmalloc)
 build() {
     local peer
     cargo build --quiet --locked --release --manifest-path $BENCH/Cargo.toml
-    cargo build --quiet --locked --package emalloc-c --profile c --target-dir $BENCH/target
+    cargo rustc --quiet --locked --package emalloc-c --lib --crate-type cdylib --profile c --target-dir $BENCH/target
     cp $BENCH/target/c/libemalloc_c.so $BENCH/target/release/
     for peer in "${PEERS[@]}"; do
         cargo build --quiet --locked --release --manifest-path $BENCH/Cargo.toml --package "bench-peer-$peer"

@@ -36,7 +36,8 @@ build() {
     local config phpize
     config=$(php_config)
     phpize=${config/php-config/phpize}
-    (cd "$ROOT" && cargo build --locked --profile c --package emalloc-php-ext)
+    # One kind of library: with a second one for Rust, cargo would not optimise across crates.
+    (cd "$ROOT" && cargo rustc --locked --profile c --package emalloc-php-ext --lib --crate-type staticlib)
     local library=$TARGET/c/libemalloc_php_ext.a
     mkdir -p "$BUILD"
     # Not the stub: make would have PHP's gen_stub.php fetch a parser.

@@ -83,7 +83,8 @@ php_swapped() {
     local crate="$ROOT/crates/emalloc-php" out="$WORK/swapped" compiler flags name cold moved wanted=()
     mkdir -p "$out"/sapi/{cli,cgi,phpdbg}
     cd "$ROOT"
-    heavy cargo build --quiet --locked --profile c --package emalloc-php
+    # One kind of library: with one for Rust beside it, cargo would not optimise across crates.
+    heavy cargo rustc --quiet --locked --profile c --package emalloc-php --lib --crate-type staticlib
     compiler=$(php_flags CC)
     flags=$(php_flags COMMON_FLAGS CFLAGS_CLEAN EXTRA_CFLAGS)
     # PHP's flags name folders below its own.
@@ -94,7 +95,8 @@ php_swapped() {
     while read -r name; do wanted+=(-u "$name"); done <"$out/exports"
     ld -r --gc-sections -T "$crate/php/order.ld" -o "$out/emalloc.o" "${wanted[@]}" "$out/hook.o" target/c/libemalloc_php.a
     # The second name is left over from what was not linked; for it a whole library for unwinding would come along.
-    objcopy --keep-global-symbols="$out/exports" --strip-unneeded-symbol=_Unwind_Resume "$out/emalloc.o"
+    objcopy --keep-global-symbols="$out/exports" --strip-unneeded-symbol=_Unwind_Resume \
+        --set-section-alignment .text.emalloc=64 "$out/emalloc.o"
     defined_in "$out/emalloc.o" | diff - "$out/exports"
     # libtool takes the one for the other.
     touch "$out/emalloc.lo" "$out/filler.lo"

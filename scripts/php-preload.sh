@@ -22,7 +22,7 @@ CRATE=crates/emalloc-php
 # build: the library, PHP's side of it, and the program.
 build() {
     local includes
-    nice cargo build --quiet --locked --profile c --package emalloc-php
+    nice cargo rustc --quiet --locked --profile c --package emalloc-php --lib --crate-type cdylib
     read -ra includes <<<"$(php-config8.2 --includes)"
     cc -O2 -fPIC -shared -D_GNU_SOURCE -I$CRATE/include "${includes[@]}" $CRATE/php/hook.c -o "$WORK/libemalloc-php-hook.so"
     cc -O2 -D_GNU_SOURCE -I$CRATE/include "${includes[@]}" $CRATE/php/run.c -o "$WORK/run" -lphp8.2

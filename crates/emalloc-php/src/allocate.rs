@@ -5,7 +5,7 @@ use core::alloc::Layout;
 use core::ffi::c_void;
 use core::ptr::NonNull;
 
-use emalloc::heap::{AllocError, Heap};
+use emalloc::heap::{AllocError, Heap, Site};
 
 use crate::current::{plain, started};
 use crate::heaps::SEGMENT;
@@ -22,42 +22,36 @@ pub extern "C" fn _emalloc(size: usize) -> *mut c_void {
 /// [`_emalloc`] for sizes that PHP's compiler knows to be large.
 #[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub extern "C" fn _emalloc_large(size: usize) -> *mut c_void {
-    allocate(size)
+    allocate_slowly(size)
 }
 
 /// [`_emalloc`] for sizes that PHP's compiler knows to be huge.
 #[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub extern "C" fn _emalloc_huge(size: usize) -> *mut c_void {
-    allocate(size)
+    allocate_slowly(size)
 }
 
 #[inline(always)]
 pub(crate) fn allocate(size: usize) -> *mut c_void {
-    match plain() {
-        Some(heap) => match heap.take(size) {
-            Some(block) => block.as_ptr().cast(),
-            None => allocate_slowly(heap.as_raw(), size),
-        },
-        None => allocate_elsewhere(size),
-    }
+    let slow = || allocate_slowly(size).cast();
+    let block = match plain() {
+        Some(heap) => heap.allocate_or(size, Site::UNKNOWN, slow),
+        None => slow(),
+    };
+    block.cast()
 }
 
-/// What the heap at `raw`, the current one, has no block at hand for.
+/// What no block was at hand for. It finds out for itself what the current heap is: so its callers are short.
 #[cold]
 #[inline(never)]
-fn allocate_slowly(raw: NonNull<c_void>, size: usize) -> *mut c_void {
-    // SAFETY: the caller has just come by it as the current one.
-    let heap = unsafe { Heap::view(raw) };
-    match heap.try_allocate(size) {
+fn allocate_slowly(size: usize) -> *mut c_void {
+    let Some(heap) = plain() else {
+        return started().allocate(size);
+    };
+    match heap.try_allocate_at(size, Site::UNKNOWN) {
         Ok(block) => block.as_ptr().cast(),
         Err(error) => refused(&heap, Request::Allocate(size), error),
     }
-}
-
-#[cold]
-#[inline(never)]
-fn allocate_elsewhere(size: usize) -> *mut c_void {
-    started().allocate(size)
 }
 
 /// The current heap refused a request.
@@ -85,7 +79,7 @@ pub unsafe extern "C" fn _efree(block: *mut c_void) {
 #[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub unsafe extern "C" fn _efree_large(block: *mut c_void, _size: usize) {
     // SAFETY: the caller's promise.
-    unsafe { free(block) }
+    unsafe { _efree(block) }
 }
 
 /// [`_efree`] for a block of a huge size.
@@ -95,7 +89,7 @@ pub unsafe extern "C" fn _efree_large(block: *mut c_void, _size: usize) {
 #[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub unsafe extern "C" fn _efree_huge(block: *mut c_void, _size: usize) {
     // SAFETY: the caller's promise.
-    unsafe { free(block) }
+    unsafe { _efree(block) }
 }
 
 /// # Safety
@@ -104,7 +98,7 @@ pub unsafe extern "C" fn _efree_huge(block: *mut c_void, _size: usize) {
 pub(crate) unsafe fn free(block: *mut c_void) {
     match (plain(), NonNull::new(block)) {
         // SAFETY: the caller's promise.
-        (Some(heap), Some(block)) => unsafe { heap.free(block.cast()) },
+        (Some(heap), Some(block)) => unsafe { heap.free_at(block.cast(), Site::UNKNOWN) },
         (Some(_), None) => {}
         // SAFETY: the caller's promise.
         (None, _) => unsafe { free_elsewhere(block) },
@@ -126,16 +120,40 @@ unsafe fn free_elsewhere(block: *mut c_void) {
 /// As [`_efree`], and the block was last asked for with a size of the same class.
 #[inline(always)]
 pub(crate) unsafe fn free_sized(block: *mut c_void, size: usize) {
+    // SAFETY: the caller's promise.
+    let slow = || unsafe { free_sized_slowly(block, size) };
     match (plain(), NonNull::new(block)) {
-        (Some(heap), Some(block)) => {
-            // SAFETY: such a size and an alignment of 1 are a layout.
-            let layout = unsafe { Layout::from_size_align_unchecked(size, 1) };
-            // SAFETY: the caller's promise.
-            unsafe { heap.free_sized(block.cast(), layout) }
-        }
+        // SAFETY: the caller's promise.
+        (Some(heap), Some(block)) => unsafe {
+            heap.free_sized_or(block.cast(), layout(size), slow)
+        },
+        _ => slow(),
+    }
+}
+
+/// As [`free_sized`], for what takes more than a few instructions. It looks at everything once more: so its callers are
+/// short.
+///
+/// # Safety
+/// As there.
+#[cold]
+#[inline(never)]
+unsafe fn free_sized_slowly(block: *mut c_void, size: usize) {
+    match (plain(), NonNull::new(block)) {
+        // SAFETY: the caller's promise.
+        (Some(heap), Some(block)) => unsafe {
+            heap.free_sized_at(block.cast(), layout(size), Site::UNKNOWN);
+        },
         // SAFETY: the caller's promise.
         _ => unsafe { _efree(block) },
     }
+}
+
+/// A layout of `size` bytes, which are those of a class.
+#[inline(always)]
+fn layout(size: usize) -> Layout {
+    // SAFETY: such a size and an alignment of 1 are a layout.
+    unsafe { Layout::from_size_align_unchecked(size, 1) }
 }
 
 /// Makes a block hold `size` bytes; null allocates one, and size 0 keeps one. (`erealloc`)

@@ -29,7 +29,9 @@ macro_rules! class {
         ///
         /// # Safety
         /// As [`_efree`](crate::allocate::_efree).
+        // Never inlined, as `_efree` itself: compilers see that it is the same, and one copy lies in the caches.
         #[cfg_attr(feature = "exports", unsafe(no_mangle))]
+        #[inline(never)]
         pub unsafe extern "C" fn $efree(block: *mut c_void) {
             // SAFETY: the caller's promise.
             unsafe { free(block) }

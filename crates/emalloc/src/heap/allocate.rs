@@ -26,27 +26,45 @@ impl State {
 
     /// A block of at least `size` bytes if one is at hand, else what `slow` answers.
     #[inline(always)]
-    pub fn allocate_or(
+    fn allocate_or(&self, size: usize, at: Site<'_>, slow: impl FnOnce() -> *mut u8) -> *mut u8 {
+        let Some((block, bytes)) = self.take(size) else {
+            return slow();
+        };
+        if self.usage.count(bytes) && self.usage.turn() {
+            return self.turn(block, at);
+        }
+        block
+    }
+
+    /// As [`allocate_or`](Self::allocate_or), with less code: looking at the peak is a call.
+    #[inline(always)]
+    pub fn allocate_briefly_or(
         &self,
         size: usize,
         at: Site<'_>,
         slow: impl FnOnce() -> *mut u8,
     ) -> *mut u8 {
-        if size > SMALL_MAX {
+        let Some((block, bytes)) = self.take(size) else {
             return slow();
+        };
+        if self.usage.count(bytes) {
+            return self.turn(block, at);
+        }
+        block
+    }
+
+    /// A block of at least `size` bytes and its size, if one is at hand. It is counted nowhere yet.
+    #[inline(always)]
+    fn take(&self, size: usize) -> Option<(*mut u8, usize)> {
+        if size > SMALL_MAX {
+            return None;
         }
         // SAFETY: just tested.
         let slot = unsafe { slot_of(size) };
         // SAFETY: a slot holds a code.
         let block = unsafe { self.bin(slot.code) }.list.pop();
-        // So it is in any mode, too.
-        if block.is_null() {
-            return slow();
-        }
-        if self.usage.add_or_turn(slot.size) {
-            return self.turn(block, at);
-        }
-        block
+        // It is null in any mode, too.
+        (!block.is_null()).then_some((block, slot.size))
     }
 
     /// A block of at least `size` bytes, aligned to `align`, a power of two.
@@ -186,15 +204,6 @@ impl Heap {
     #[track_caller]
     pub fn try_allocate(&self, size: usize) -> Result<NonNull<u8>, AllocError> {
         self.try_allocate_at(size, Site::here())
-    }
-
-    /// A block of at least `size` bytes if the heap has one at hand: a few instructions without a call, for bindings
-    /// that go on out of line otherwise. `None` says nothing of whether [`try_allocate`](Self::try_allocate) succeeds.
-    #[inline(always)]
-    #[track_caller]
-    pub fn take(&self, size: usize) -> Option<NonNull<u8>> {
-        let state = self.state();
-        NonNull::new(state.allocate_or(size, Site::here(), ptr::null_mut))
     }
 
     /// Allocates for `layout`: any size, any alignment.

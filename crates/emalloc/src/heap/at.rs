@@ -23,7 +23,8 @@ impl Heap {
     }
 
     /// A block of at least `size` bytes, called at `at`, if a free one of its class is at hand, else what `slow`
-    /// answers: for bindings, which send all other cases to a function of their own. Null is `slow`'s only.
+    /// answers: for bindings, which send all other cases to a function of their own. Null is `slow`'s only. As little code
+    /// as can be: bindings have many functions, and processors' caches for code are small.
     #[inline(always)]
     pub fn allocate_or(
         &self,
@@ -31,7 +32,7 @@ impl Heap {
         at: Site<'_>,
         slow: impl FnOnce() -> *mut u8,
     ) -> *mut u8 {
-        self.state().allocate_or(size, at, slow)
+        self.state().allocate_briefly_or(size, at, slow)
     }
 
     /// As [`try_allocate_layout`](Self::try_allocate_layout), called at `at`.
@@ -124,6 +125,20 @@ impl Heap {
         // SAFETY: the same promise.
         if !unsafe { state.free_sized_fast(block, size, align) } {
             state.free_sized_or_report(block, (size, align), at);
+        }
+    }
+
+    /// As [`free_sized`](Self::free_sized) where that takes a few instructions only, else `slow`, with nothing done: for
+    /// bindings, which send all other cases to a function of their own.
+    ///
+    /// # Safety
+    /// As there.
+    #[inline(always)]
+    pub unsafe fn free_sized_or(&self, block: NonNull<u8>, layout: Layout, slow: impl FnOnce()) {
+        let (state, size, align) = (self.state(), layout.size(), layout.align());
+        // SAFETY: the same promise.
+        if !unsafe { state.free_sized_fast(block, size, align) } {
+            slow();
         }
     }
 

@@ -7,6 +7,7 @@
 //! fast paths do not take it for one of a class, and freeing comes along here.
 
 use core::fmt::{self, Write};
+use core::hint;
 use core::ptr::NonNull;
 
 use super::Heap;
@@ -163,8 +164,11 @@ impl State {
     #[cold]
     #[inline(never)]
     pub fn turn(&self, block: *mut u8, at: Site<'_>) -> *mut u8 {
-        self.usage.turn_slow();
-        self.sampled(block, at)
+        if self.usage.turn() {
+            self.usage.turn_slow();
+        }
+        // Did compilers see that this is what was given, callers would keep it, and could not end with a jump to here.
+        self.sampled(hint::black_box(block), at)
     }
 
     /// Takes note of the block that was counted last and is answered to a call at `at`, if a sample is due.

@@ -93,18 +93,18 @@ impl Usage {
     /// Counts `bytes` more.
     #[inline(always)]
     pub fn add(&self, bytes: usize) {
-        if self.add_or_turn(bytes) {
+        if self.count(bytes) && self.turn() {
             self.turn_slow();
         }
     }
 
-    /// Counts `bytes` more. Says whether [`turn_slow`](Self::turn_slow) must be called at once.
+    /// Counts `bytes` more. Says whether [`turn`](Self::turn) must be called at once.
     #[inline(always)]
     #[must_use]
-    pub fn add_or_turn(&self, bytes: usize) -> bool {
+    pub fn count(&self, bytes: usize) -> bool {
         let (left, passed) = self.countdown.get().overflowing_sub(bytes);
         self.countdown.set(left);
-        passed && self.turn()
+        passed
     }
 
     /// Counts `bytes` less.
@@ -115,7 +115,8 @@ impl Usage {
 
     /// Looks at everything, now that the countdown has become negative. Says whether `turn_slow` is to do that.
     #[inline(always)]
-    fn turn(&self) -> bool {
+    #[must_use]
+    pub fn turn(&self) -> bool {
         hint::cold_path();
         // Volatile, so that the number is read again: kept at hand, it costs the usual path two instructions.
         // SAFETY: it is a field of ours.
