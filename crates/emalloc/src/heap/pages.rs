@@ -177,16 +177,17 @@ impl State {
             return self.give_pages_slow(run, pages);
         }
         segment.fill(run.index, pages, page::FREE);
-        let next = run.plus(pages);
+        let (next, mut length) = (run.plus(pages), pages);
         if is_free(next) {
             let free = self.free_runs.run_at(&self.geometry, next);
             // What was taken off the beginning of a long run and comes back.
-            if !self.free_runs.join_front(&self.geometry, free, pages) {
-                self.give_pages_slow(run, pages);
+            if self.free_runs.join_front(&self.geometry, free, pages) {
+                return;
             }
-            return;
+            self.free_runs.remove(&self.geometry, free);
+            length += free.pages;
         }
-        self.free_runs.insert(&self.geometry, run, pages);
+        self.free_runs.insert(&self.geometry, run, length);
     }
 
     /// As [`give_pages`](Self::give_pages), in all cases, once the run is counted.
