@@ -44,9 +44,11 @@ fn classes_share_pages() {
 /// How many pages of a heap's first segment, which was full of one byte, are touched by its making and 32 small blocks.
 fn pages_touched(segment_size: usize) -> usize {
     const UNTOUCHED: u8 = 0x5A;
-    let buffer = vec![MaybeUninit::new(UNTOUCHED); 2 * segment_size].leak();
+    let buffer =
+        Box::into_raw(vec![MaybeUninit::new(UNTOUCHED); 2 * segment_size].into_boxed_slice());
     let heap = Heap::builder()
-        .storage(Fixed::new(buffer))
+        // SAFETY: it is freed after the heap.
+        .storage(Fixed::new(unsafe { &mut *buffer }))
         .segment_size(segment_size)
         .build()
         .unwrap();
@@ -56,13 +58,17 @@ fn pages_touched(segment_size: usize) -> usize {
         unsafe { block.write_bytes(0, *size) };
     }
     let start = (blocks[0].0.addr().get() & !(segment_size - 1)) as *const u8;
-    (0..segment_size / PAGE)
+    let touched = (0..segment_size / PAGE)
         .filter(|page| {
             (page * PAGE..(page + 1) * PAGE)
                 // SAFETY: inside the segment, all of whose bytes were written.
                 .any(|offset| unsafe { start.add(offset).read() } != UNTOUCHED)
         })
-        .count()
+        .count();
+    drop(heap);
+    // SAFETY: it was a box, and nobody uses it any more.
+    drop(unsafe { Box::from_raw(buffer) });
+    touched
 }
 
 #[test]
