@@ -63,6 +63,29 @@ impl State {
         align: usize,
         at: Site<'_>,
     ) -> *mut u8 {
+        // SAFETY: the caller's promise.
+        if align <= PAGE && !self.gate.is_shut() && unsafe { self.has_pages_for(block, size) } {
+            return block.as_ptr();
+        }
+        if self.cold.is_on() {
+            // SAFETY: the caller's promise.
+            return unsafe { self.resize_in_cold_run(block, size, align, at) };
+        }
+        self.resize_slow(block, size, align, at)
+    }
+
+    /// As [`resize_slow`](Self::resize_slow), of what may be a small block in a cold run.
+    ///
+    /// # Safety
+    /// As [`Heap::free`].
+    #[inline(never)]
+    unsafe fn resize_in_cold_run(
+        &self,
+        block: NonNull<u8>,
+        size: usize,
+        align: usize,
+        at: Site<'_>,
+    ) -> *mut u8 {
         if align <= PAGE
             && let Some(rounded) = rounded(size, align)
             && rounded <= SMALL_MAX
@@ -80,10 +103,6 @@ impl State {
             // SAFETY: the block is ours, and that is the code of its class.
             let moved = unsafe { self.move_small_slow(block, old, new, (moved, size)) };
             return self.sampled(moved, at);
-        }
-        // SAFETY: the caller's promise.
-        if align <= PAGE && !self.gate.is_shut() && unsafe { self.has_pages_for(block, size) } {
-            return block.as_ptr();
         }
         self.resize_slow(block, size, align, at)
     }
