@@ -18,7 +18,7 @@ pub extern "C" fn _safe_emalloc(count: usize, size: usize, offset: usize) -> *mu
 /// Makes a block hold `count * size + offset` bytes; an overflow of that is a fatal error. (`safe_erealloc`)
 ///
 /// # Safety
-/// As [`_erealloc`](crate::allocate::_erealloc).
+/// As [`_erealloc`].
 #[cfg_attr(feature = "exports", unsafe(no_mangle))]
 pub unsafe extern "C" fn _safe_erealloc(
     block: *mut c_void,
