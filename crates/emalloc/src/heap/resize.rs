@@ -7,7 +7,7 @@ use super::Heap;
 use super::error::AllocError;
 use super::pages::GROWING;
 use super::place::Place;
-use super::segment::{Page, Segment, page};
+use super::segment::{Page, Segment, code_in_map, page};
 use super::site::Site;
 use super::state::State;
 use crate::layout::{MIN_ALIGN, PAGE, round_up};
@@ -92,7 +92,7 @@ impl State {
             // SAFETY: the caller's promise.
             && let Some((class, _)) = unsafe { self.cold_at(block) }
         {
-            let old = 2 * class;
+            let old = usize::from(code_in_map(class));
             // SAFETY: just tested.
             let new = unsafe { slot_of(rounded) };
             if old == new.code {
