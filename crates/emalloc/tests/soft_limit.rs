@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, TryLockError};
 
 use common::probe::{assert_all_returned, on, probe};
-use emalloc::heap::{Handler, Heap, Limit, SoftLimitEvent};
+use emalloc::heap::{Event, Handler, Heap, Limit, ObserverNode, SoftLimitEvent};
 use emalloc::layout::PAGE;
 use emalloc::storage::{Malloc, Storage};
 
@@ -273,4 +273,62 @@ fn what_the_handler_does_is_not_told_to_it() {
     heap.set_limit(Limit::Bytes(10 * SEGMENT)).unwrap();
     heap.allocate(3 * SEGMENT);
     assert_eq!(soft.events().len(), 1);
+}
+
+#[test]
+fn observing_may_begin_and_end_while_it_is_told() {
+    let told: Arc<Mutex<Vec<usize>>> = Arc::default();
+    let log = Arc::clone(&told);
+    let observer = Box::leak(Box::new(move |_: &Heap, event: &Event<'_>| {
+        if let Event::Allocated { usable, .. } = event {
+            log.lock().unwrap().push(*usable);
+        }
+    }));
+    // As a number, for a handler has to be one that can be sent.
+    let node =
+        std::ptr::from_ref(Box::leak(Box::new(ObserverNode::new(observer)))).expose_provenance();
+    let node = move || std::ptr::with_exposed_provenance::<ObserverNode>(node);
+    let soft = Soft::new(move |heap, _| {
+        if !heap.remove_observer(node()) {
+            // SAFETY: leaked, on no list, and told on any thread.
+            unsafe { heap.add_observer(node()) };
+        }
+    });
+    // Both by a request for a block and by one that moves, in a heap that becomes large or does not.
+    for (large_from, moves) in [
+        (0, false),
+        (0, true),
+        (usize::MAX, false),
+        (usize::MAX, true),
+    ] {
+        let heap = Heap::builder()
+            .storage(Malloc)
+            .segment_size(SEGMENT)
+            .large_from(large_from)
+            .handler(soft.clone())
+            .build()
+            .unwrap();
+        for (begins, from, to) in [(true, 1536, 640), (false, 1792, 768)] {
+            let block = heap.allocate(from);
+            fill(&heap);
+            heap.set_soft_limit(Limit::Bytes(heap.real_usage()));
+            if moves {
+                // SAFETY: alive, and used no more by this pointer.
+                unsafe { heap.resize(block, to) };
+            } else {
+                heap.allocate(to);
+            }
+            assert_eq!(soft.events().len(), 1);
+            heap.set_soft_limit(Limit::Unlimited);
+            told.lock().unwrap().clear();
+            // Of the same run, and of that which the block left.
+            for _ in 0..4 {
+                heap.allocate(to);
+                heap.allocate(from);
+            }
+            assert_eq!(told.lock().unwrap().len(), if begins { 8 } else { 0 });
+            heap.check().unwrap();
+        }
+        heap.check().unwrap();
+    }
 }

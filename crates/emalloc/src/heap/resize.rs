@@ -11,7 +11,7 @@ use super::segment::{Page, Segment, code_in_map, page};
 use super::site::Site;
 use super::state::State;
 use crate::layout::{MIN_ALIGN, PAGE, round_up};
-use crate::size_class::{SMALL_MAX, Slot, class_of, slot_of};
+use crate::size_class::{SMALL_MAX, Slot, class_of, size_of_class, slot_of};
 
 impl State {
     /// Makes the block at `block` hold `size` bytes at a multiple of `align`. Null after `refuse`; the block is as
@@ -145,15 +145,17 @@ impl State {
         // SAFETY: a slot holds a code.
         let moved = unsafe { self.bin(new.code) }.list.pop();
         // SAFETY: the caller's promise.
-        let bytes = unsafe { self.bin(old) }.size.min(new.size);
+        let bin = unsafe { self.bin(old) };
+        let bytes = bin.size.min(new.size);
         if moved.is_null() || bytes > FEW {
             // SAFETY: the caller's promise.
             return unsafe { self.move_small_slow(block, old, new, (moved, size)) };
         }
         // SAFETY: both blocks have that many bytes; the new one overlaps nothing alive.
         unsafe { copy_few(block.as_ptr(), moved, bytes) };
-        // SAFETY: the caller's promise.
-        unsafe { self.moved_small(block, old, new) };
+        bin.list.push(block.as_ptr());
+        self.usage.sub(bin.size);
+        self.usage.add(new.size);
         moved
     }
 
@@ -180,27 +182,16 @@ impl State {
         let bytes = unsafe { self.bin(old) }.size.min(new.size);
         // SAFETY: both blocks have that many bytes; the new one overlaps nothing alive.
         unsafe { ptr::copy_nonoverlapping(block.as_ptr(), moved, bytes) };
+        let class = old / 2;
         if let Some(run) = self.cold_run_of(block) {
-            self.park(old / 2, run, block);
-            self.usage.add(new.size);
+            self.park(class, run, block);
         } else {
-            // SAFETY: the caller's promise.
-            unsafe { self.moved_small(block, old, new) };
+            // Not the bin's list: a handler that was told of the soft limit may have begun to observe.
+            self.list(class).push(block.as_ptr());
+            self.usage.sub(size_of_class(class));
         }
-        moved
-    }
-
-    /// Frees the block that was moved from the class of code `old` to that of `new`.
-    ///
-    /// # Safety
-    /// As [`move_small`](Self::move_small).
-    #[inline(always)]
-    unsafe fn moved_small(&self, block: NonNull<u8>, old: usize, new: Slot) {
-        // SAFETY: the caller says it is a code.
-        let bin = unsafe { self.bin(old) };
-        bin.list.push(block.as_ptr());
-        self.usage.sub(bin.size);
         self.usage.add(new.size);
+        moved
     }
 
     /// Resizing in all its cases.

@@ -103,7 +103,8 @@ impl State {
         if self.fresh[class].bytes.get() == 0 && !self.add_run(class, requested) {
             return ptr::null_mut();
         }
-        self.carve(class, list)
+        // Looked for again: a handler that was told of the soft limit may have begun or ended to observe.
+        self.carve(class, self.list(class))
     }
 
     /// Gives `class` a new run. Says no after `refuse`.
