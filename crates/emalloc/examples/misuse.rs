@@ -13,7 +13,11 @@ use emalloc::heap::{Debug, Heap, LeakFormat};
 const SIZE: usize = 13;
 
 fn heap() -> Heap {
-    let debug = Debug::new().leaks(LeakFormat::Silent);
+    heap_with(Debug::new())
+}
+
+fn heap_with(debug: Debug) -> Heap {
+    let debug = debug.leaks(LeakFormat::Silent);
     let heap = Heap::builder().debug(debug).build();
     heap.expect("there is memory")
 }
@@ -62,13 +66,33 @@ fn clean() {
     }
 }
 
+/// A block that grows by little, where it stands as often as not: all of it is the program's each time.
+fn grow(fill: Option<u8>) {
+    let heap = heap_with(Debug::new().fill(fill));
+    let mut size = 100_000;
+    let mut block = heap.allocate(size);
+    for _ in 0..40 {
+        let before = size;
+        size += 1000;
+        // SAFETY: it is alive, and is used no more by this address.
+        block = unsafe { heap.resize(block, size) };
+        for at in before..size {
+            write(block.as_ptr().wrapping_add(at));
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let deed = std::env::args().nth(1).unwrap_or_default();
     let heap = heap();
     let block = heap.allocate(SIZE);
     let at = block.as_ptr();
     match deed.as_str() {
-        "clean" => clean(),
+        "clean" => {
+            clean();
+            grow(None);
+            grow(Some(0xAA));
+        }
         "read-after-free" | "write-after-free" => {
             // SAFETY: it is alive. It is used after that: the deed.
             unsafe { heap.free(block) };

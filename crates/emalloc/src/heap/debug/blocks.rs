@@ -86,7 +86,7 @@ impl State {
             _ => {}
         }
         if content != Content::Zeroed {
-            raw.hand_out(&record);
+            raw.hand_out(&record, 0);
         }
         raw.write(record);
         raw.block(&record).as_ptr()
@@ -225,8 +225,11 @@ impl State {
         if grows && aligned && size <= raw.bytes.saturating_sub(room) {
             let before = record.size;
             let block = self.cut_debugged(raw, record, size, at);
-            if let (Some(byte), Some(record)) = (debugging.options.fill, raw.record()) {
-                raw.fill(&record, before, byte);
+            if let Some(record) = raw.record() {
+                if let Some(byte) = debugging.options.fill {
+                    raw.fill(&record, before, byte);
+                }
+                raw.hand_out(&record, before);
             }
             return block;
         }

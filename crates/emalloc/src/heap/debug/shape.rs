@@ -138,10 +138,11 @@ impl Raw {
         }
     }
 
-    /// Tells them that the program has the block, and has written nothing there yet.
-    pub fn hand_out(self, record: &Record) {
+    /// Tells them that the program has the block from byte `from` on, and has written nothing there yet.
+    pub fn hand_out(self, record: &Record, from: usize) {
+        let start = self.block(record).as_ptr().wrapping_add(from);
         // SAFETY: the block lies inside the raw block.
-        unsafe { sys::hand_out(self.block(record).as_ptr(), record.size) };
+        unsafe { sys::hand_out(start, record.size - from) };
     }
 
     /// Tells them nothing of the raw block any more.
