@@ -114,7 +114,7 @@ impl State {
         // The first segment never goes: a heap with none but that to give must not look through all.
         let first = self.is_whole(self.first, self.first.header().free_pages.get() as usize);
         if self.empty_segments.get() > usize::from(first) {
-            let needed = self.used() + more;
+            let needed = self.used().saturating_add(more);
             let most = needed.max(self.need.get()).max(self.keep.get());
             self.release_empty_segments(most - more);
         }

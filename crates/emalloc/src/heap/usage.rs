@@ -36,6 +36,9 @@ struct Sampled {
 /// are negative all the same, which leads to [`Usage::turn_slow`].
 const BIAS: usize = 3 << (usize::BITS - 2);
 
+/// Whether there can be blocks of more bytes than the bias has room for.
+const NARROW: bool = usize::BITS < 64;
+
 /// While samples are taken, a growing heap looks every so many bytes only.
 pub(super) const STRIDE: usize = 16 << 10;
 
@@ -118,6 +121,9 @@ impl Usage {
     #[must_use]
     pub fn turn(&self) -> bool {
         hint::cold_path();
+        if NARROW && self.sampled.on.get() {
+            return true;
+        }
         // Volatile, so that the number is read again: kept at hand, it costs the usual path two instructions.
         // SAFETY: it is a field of ours.
         let over = unsafe { self.countdown.as_ptr().read_volatile() };
@@ -162,7 +168,7 @@ impl Usage {
             (peak, NEVER, 0)
         };
         let countdown = (level - now).min(until);
-        let freed = level - now - countdown + bias;
+        let freed = (level - now - countdown).wrapping_add(bias);
         self.countdown.set(countdown);
         self.freed.set(freed);
         self.top.set(level.wrapping_add(bias));
@@ -190,5 +196,32 @@ impl Usage {
     #[inline(always)]
     pub fn is_sample_due(&self) -> bool {
         self.sampled.due.get()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_fall_due_after_a_block_of_more_than_a_quarter_of_all_addresses() {
+        // Of those that 32 bits have.
+        const MUCH: usize = 3 << 29;
+        let usage = Usage::new();
+        usage.sample_in(Some(1000));
+        usage.add(MUCH);
+        assert!(usage.is_sample_due());
+        assert_eq!((usage.now(), usage.peak()), (MUCH, MUCH));
+        usage.sub(MUCH);
+        usage.sample_in(Some(1000));
+        assert!(!usage.is_sample_due());
+        usage.add(600);
+        usage.sub(600);
+        usage.add(600);
+        assert!(usage.is_sample_due());
+        assert_eq!((usage.now(), usage.peak()), (600, MUCH));
+        usage.sample_in(None);
+        usage.add(MUCH);
+        assert_eq!((usage.now(), usage.peak()), (MUCH + 600, MUCH + 600));
     }
 }
