@@ -11,6 +11,7 @@ use crate::micro::{self, Case};
 use crate::peers::bump::Bumpalo;
 use crate::peers::c_library::CLibrary;
 use crate::peers::emalloc::Emalloc;
+use crate::peers::model::Model;
 use crate::peers::null::Null;
 use crate::peers::plugin::Plugin;
 use crate::peers::system::{self, System};
@@ -113,7 +114,7 @@ impl Contender {
 }
 
 /// Every name there is, in the order of reports.
-const NAMES: [&str; 12] = [
+const NAMES: [&str; 13] = [
     "null",
     "emalloc",
     "zend",
@@ -124,9 +125,15 @@ const NAMES: [&str; 12] = [
     "jemalloc",
     "snmalloc",
     "system",
-    "bumpalo",
+    MODEL,
+    BUMPALO,
     BY_NAME,
 ];
+
+/// What is measured as a floor for time, and no rival: see `peers::model` and `peers::bump`.
+pub const FLOORS: [&str; 2] = [MODEL, BUMPALO];
+pub const MODEL: &str = "model";
+pub const BUMPALO: &str = "bumpalo";
 
 /// The same allocator once more, through its C library: for those who ask for it.
 const BY_NAME: &str = "emalloc-c";
@@ -183,7 +190,8 @@ fn open(name: &'static str) -> Result<Vec<Contender>> {
             setting: Setting::Recommended.name(),
             ..Contender::new(name, locked("emalloc"), CLibrary::open()?)
         },
-        "bumpalo" => Contender::new(name, locked("bumpalo"), Bumpalo),
+        MODEL => Contender::new(name, "", Model::new()),
+        BUMPALO => Contender::new(name, locked("bumpalo"), Bumpalo),
         _ => {
             let library = name.strip_suffix("-heap");
             let plugin = Plugin::open(library.unwrap_or(name))?;

@@ -14,7 +14,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use crate::allocator::Peer;
-use crate::contender::Contender;
+use crate::contender::{BUMPALO, Contender, MODEL};
 use crate::stats::Spread;
 
 pub use growth::Steps;
@@ -94,8 +94,9 @@ impl Case {
     /// Whether it says anything about this allocator.
     fn suits(self, contender: &Contender) -> bool {
         match self {
-            Self::Pairs(..) | Self::Fragmented(_) => contender.name != "bumpalo",
-            Self::Growth(_) => !["null", "bumpalo"].contains(&contender.name),
+            _ if contender.name == MODEL => matches!(self, Self::Pairs(..)),
+            Self::Pairs(..) | Self::Fragmented(_) => contender.name != BUMPALO,
+            Self::Growth(_) => !["null", BUMPALO].contains(&contender.name),
             Self::Heaps => contender.name != "null",
             Self::Life | Self::Reset(_) => true,
         }

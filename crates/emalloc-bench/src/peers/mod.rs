@@ -3,6 +3,7 @@
 pub mod bump;
 pub mod c_library;
 pub mod emalloc;
+pub mod model;
 pub mod null;
 pub mod plugin;
 pub mod system;

@@ -6,6 +6,7 @@ use std::fmt::{self, Write};
 use anyhow::{Context, Result};
 
 use super::{Line, find, mean_ratio};
+use crate::contender::FLOORS;
 use crate::stats::FLOOR;
 
 const WIDTH: f64 = 960.0;
@@ -41,7 +42,10 @@ pub fn svg(results: &[Vec<Line>]) -> Result<String> {
     let first = results.first().context("the chart needs a trace")?;
     find(first, "zend").context("the chart needs zend")?;
     let shown: Vec<usize> = (0..first.len())
-        .filter(|&place| !["null", "zend", "bumpalo"].contains(&first[place].allocator))
+        .filter(|&place| {
+            !["null", "zend"].contains(&first[place].allocator)
+                && !FLOORS.contains(&first[place].allocator)
+        })
         .collect();
     let mut out = String::new();
     writeln!(

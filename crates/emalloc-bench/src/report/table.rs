@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::{Line, find, mean_ratio, ratio};
-use crate::contender::Contender;
+use crate::contender::{Contender, FLOORS};
 
 /// Who takes part, and on what machine.
 pub fn describe(all: &[Contender]) {
@@ -99,7 +99,7 @@ fn summary(results: &[Vec<Line>]) {
     }
     println!(
         "\n\"x best\": on the trace named beside it, compared with whoever else is best there \
-         (other than emalloc's\nother settings and bumpalo, which never frees)."
+         (other than emalloc's\nother settings, and the model and bumpalo, which are floors)."
     );
 }
 
@@ -107,7 +107,10 @@ fn summary(results: &[Vec<Line>]) {
 fn best_peer<'a>(lines: &'a [Line], line: &Line) -> Option<&'a Line> {
     lines
         .iter()
-        .filter(|peer| !["null", "emalloc", "emalloc-c", "bumpalo"].contains(&peer.allocator))
+        .filter(|peer| {
+            !["null", "emalloc", "emalloc-c"].contains(&peer.allocator)
+                && !FLOORS.contains(&peer.allocator)
+        })
         .filter(|peer| peer.label != line.label)
         .min_by(|one, other| one.net_ns_per_op.total_cmp(&other.net_ns_per_op))
 }
