@@ -1,18 +1,21 @@
 //! Random sequences of everything a heap can do, against a plain model, on every storage.
 
+#[path = "common/busy.rs"]
+mod busy;
 #[path = "common/coarse.rs"]
 mod coarse;
 mod common;
 
 use std::alloc::Layout;
+use std::cell::Cell;
 use std::sync::Arc;
 
+use busy::{Busy, TABLE, sample, toggle};
 use coarse::Coarse;
 use common::model::Model;
 use common::probe::assert_all_returned;
-use emalloc::heap::{
-    AllocError, Handler, Heap, HeapError, Limit, Retain, Sampling, SoftLimitEvent,
-};
+use emalloc::heap::{AllocError, Event, Heap, HeapError, Limit, ObserverNode, Retain, Sampling};
+use emalloc::size_class::SMALL_MAX;
 use emalloc::storage::{Budget, Cached, Counting, Failing, Fixed, Malloc, Storage};
 use proptest::prelude::*;
 
@@ -30,6 +33,8 @@ enum Step {
     Resize {
         which: usize,
         size: usize,
+        /// As it was, unless given.
+        align: Option<u32>,
     },
     Reset,
     Limit(Option<usize>),
@@ -42,32 +47,45 @@ enum Step {
         after: usize,
         for_good: bool,
     },
+    Observe,
+    Sample(bool),
+    Walk,
 }
 
-fn sizes() -> impl Strategy<Value = usize> {
-    prop_oneof![
+fn sizes(most: usize) -> impl Strategy<Value = usize> {
+    let size = prop_oneof![
         8 => 0usize..=256,
         4 => 0usize..=4096,
         3 => 4096usize..=80_000,
         1 => 60_000usize..=400_000,
-    ]
+    ];
+    size.prop_map(move |size| size % (most + 1))
 }
 
+/// Steps of all sizes, or of small ones only.
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let align = prop_oneof![6 => Just(3u32), 3 => 0u32..=12, 1 => 13u32..=19];
-    let bytes = || proptest::option::of(0usize..2_000_000);
+    prop_oneof![3 => Just(usize::MAX - 1), 1 => Just(SMALL_MAX)].prop_flat_map(steps_up_to)
+}
+
+fn steps_up_to(most: usize) -> impl Strategy<Value = Vec<Step>> {
+    let align = || prop_oneof![6 => Just(3u32), 3 => 0u32..=12, 1 => 13u32..=19];
+    let other = prop_oneof![4 => Just(None), 1 => align().prop_map(Some)];
+    let bytes = || proptest::option::of(prop_oneof![0usize..2_000_000, 0usize..200_000]);
     let step = prop_oneof![
-        24 => (sizes(), align, any::<bool>()).prop_map(|(size, align, zeroed)| Step::Allocate { size, align, zeroed }),
+        24 => (sizes(most), align(), any::<bool>()).prop_map(|(size, align, zeroed)| Step::Allocate { size, align, zeroed }),
         16 => (any::<usize>(), any::<bool>()).prop_map(|(which, sized)| Step::Free { which, sized }),
-        12 => (any::<usize>(), sizes()).prop_map(|(which, size)| Step::Resize { which, size }),
+        12 => (any::<usize>(), sizes(most), other).prop_map(|(which, size, align)| Step::Resize { which, size, align }),
         2 => Just(Step::Reset),
         2 => bytes().prop_map(Step::Limit),
-        1 => bytes().prop_map(Step::SoftLimit),
+        3 => bytes().prop_map(Step::SoftLimit),
         2 => Just(Step::Collect),
         2 => Just(Step::Trim),
         1 => Just(Step::OpenReserve),
         1 => Just(Step::CloseReserve),
         2 => (0usize..6, any::<bool>()).prop_map(|(after, for_good)| Step::Fail { after, for_good }),
+        1 => Just(Step::Observe),
+        1 => any::<bool>().prop_map(Step::Sample),
+        1 => Just(Step::Walk),
     ];
     proptest::collection::vec(step, 1..120)
 }
@@ -80,14 +98,13 @@ struct Settings {
     compact: usize,
     reserve: usize,
     busy: bool,
-    /// A sample is taken every 1000 bytes.
+    /// A sample is taken every 1000 bytes, at the beginning at least.
     sampled: bool,
     /// From so many bytes on runs are hot or cold.
     large_from: usize,
 }
 
-/// Bytes of the table of samples, and of room for a peak that is not exact.
-const TABLE: usize = 64 << 10;
+/// What a peak may be too much by while samples are taken.
 const STRIDE: usize = 16 << 10;
 
 fn settings() -> impl Strategy<Value = Settings> {
@@ -122,26 +139,6 @@ fn settings() -> impl Strategy<Value = Settings> {
         )
 }
 
-/// Told of the soft limit it uses the heap in the middle of the request, and leaves it as it was.
-struct Busy(bool);
-
-impl Handler for Busy {
-    fn soft_limit(&self, heap: &Heap, event: &SoftLimitEvent) {
-        assert!(event.held + event.requested > event.limit);
-        if !self.0 {
-            return;
-        }
-        let blocks =
-            [5, 64, 2000, 5000, 70_000].map(|size| heap.try_allocate(size + event.held % 50).ok());
-        heap.check().unwrap();
-        for block in blocks.into_iter().flatten() {
-            // SAFETY: just allocated.
-            unsafe { heap.free(block) };
-        }
-        heap.collect();
-    }
-}
-
 /// Who may refuse besides the heap's own limit, how to make the storage fail, what must hold of it after each step.
 struct Bench<'a, S> {
     counting: &'a Arc<Counting<S>>,
@@ -151,7 +148,7 @@ struct Bench<'a, S> {
 }
 
 impl<S: Storage + Sync + 'static> Bench<'_, S> {
-    fn heap(&self) -> Result<Heap, HeapError> {
+    fn heap(&self, node: *const ObserverNode) -> Result<Heap, HeapError> {
         let Settings {
             shift,
             checked,
@@ -174,7 +171,12 @@ impl<S: Storage + Sync + 'static> Bench<'_, S> {
             .retain(retain)
             .compact(compact)
             .reserve(reserve)
-            .handler(Busy(busy))
+            .handler(Busy {
+                idle: !busy,
+                sampled,
+                node: node.expose_provenance(),
+                told: Cell::new(0),
+            })
             .build()
     }
 
@@ -194,7 +196,9 @@ impl<S: Storage + Sync + 'static> Bench<'_, S> {
     }
 
     fn run(&self, steps: &[Step]) {
-        let heap = match self.heap() {
+        let observer = |_: &Heap, _: &Event<'_>| {};
+        let node = ObserverNode::new(&observer);
+        let heap = match self.heap(&node) {
             Ok(heap) => heap,
             Err(HeapError::Storage(_)) if self.may_refuse => return,
             Err(error) => panic!("{error}"),
@@ -216,8 +220,11 @@ impl<S: Storage + Sync + 'static> Bench<'_, S> {
                     model.free(which % model.blocks.len(), sized);
                     None
                 }
-                Step::Resize { which, size } if !model.blocks.is_empty() => {
-                    model.resize(which % model.blocks.len(), size).err()
+                Step::Resize { which, size, align } if !model.blocks.is_empty() => {
+                    let index = which % model.blocks.len();
+                    let before = model.blocks[index].layout.align();
+                    let align = align.map_or(before, |shift| 1 << shift);
+                    model.resize_aligned(index, size, align).err()
                 }
                 Step::Free { .. } | Step::Resize { .. } => None,
                 Step::Reset => {
@@ -255,6 +262,20 @@ impl<S: Storage + Sync + 'static> Bench<'_, S> {
                     (self.fail)(after, for_good);
                     None
                 }
+                Step::Observe => {
+                    toggle(&model.heap, &node);
+                    None
+                }
+                Step::Sample(on) => {
+                    if self.settings.sampled {
+                        sample(&model.heap, on);
+                    }
+                    None
+                }
+                Step::Walk => {
+                    model.verify_walk();
+                    None
+                }
             };
             if let Some(error) = refusal {
                 self.refused(&model.heap, error);
@@ -278,13 +299,14 @@ impl<S: Storage + Sync + 'static> Bench<'_, S> {
         model.verify();
         let counts = self.counting.counts();
         let unit = self.counting.capabilities().granularity;
-        let table = if self.settings.sampled {
+        let table = if model.heap.sampling().is_some() {
             TABLE.next_multiple_of(unit)
         } else {
             0
         };
         assert_eq!(counts.live_bytes, model.heap.real_usage() + table);
-        assert!(resets > 0 || counts.peak_bytes == model.heap.real_peak() + table);
+        let tells = resets == 0 && !self.settings.sampled;
+        assert!(!tells || counts.peak_bytes == model.heap.real_peak());
         assert!(self.settings.busy || self.is_peak(model.heap.peak(), model.peak));
         if let Limit::Bytes(limit) = model.heap.limit() {
             assert!(model.heap.real_usage() <= limit);

@@ -107,8 +107,16 @@ impl Model {
     }
 
     pub fn resize(&mut self, index: usize, size: usize) -> Result<(), AllocError> {
+        self.resize_aligned(index, size, self.blocks[index].layout.align())
+    }
+
+    pub fn resize_aligned(
+        &mut self,
+        index: usize,
+        size: usize,
+        align: usize,
+    ) -> Result<(), AllocError> {
         let block = self.blocks[index];
-        let align = block.layout.align();
         // SAFETY: the block is alive; the model forgets it if it moved.
         let start = unsafe { self.heap.try_resize_aligned(block.start, size, align) };
         let start = match start {
