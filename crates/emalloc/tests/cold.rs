@@ -126,8 +126,14 @@ fn churn_in_a_large_heap_keeps_every_block_whole() {
                 }
             }
             if round % 4 == 3 {
-                for _ in 0..model.blocks.len() * 9 / 10 {
-                    let index = numbers.below(model.blocks.len());
+                // In no order, or those first that were allocated first.
+                let in_order = numbers.below(2) == 0;
+                for last in (model.blocks.len() / 10..model.blocks.len()).rev() {
+                    let index = if in_order {
+                        last
+                    } else {
+                        numbers.below(last + 1)
+                    };
                     model.free(index, numbers.below(2) == 0);
                 }
             }
@@ -182,6 +188,87 @@ fn a_block_freed_twice_in_a_row_in_a_cold_run_is_reported() {
         let fault = second.unwrap_err();
         assert_eq!(fault.kind, FaultKind::DoubleFree { block_size: 64 });
     }
+    heap.check().unwrap();
+}
+
+/// Blocks of three classes, as they come when they are freed as they were allocated: run by run.
+fn built(heap: &Heap) -> Vec<NonNull<u8>> {
+    let size = |number: usize| [64, 40, 320][number % 3];
+    (0..15_000)
+        .map(|number| heap.allocate(size(number)))
+        .collect()
+}
+
+#[test]
+fn a_heap_in_which_runs_are_freed_one_after_the_other_is_sound_at_any_time() {
+    for pause in [1, 37, 500] {
+        let heap = heap();
+        let blocks = built(&heap);
+        let mut usage = heap.usage();
+        for (number, &block) in blocks.iter().enumerate() {
+            // SAFETY: alive.
+            usage -= unsafe { heap.usable_size(block) }.unwrap();
+            free(&heap, block);
+            // (What is allocated meanwhile comes out of the runs that are being freed.)
+            if number % 11 == 0 {
+                usage += 64;
+                heap.allocate(64);
+            }
+            assert_eq!(heap.usage(), usage);
+            if number % (977 * pause) == 0 {
+                let live = heap.figures().classes.iter().map(|class| class.live).sum();
+                let small = blocks.len() - number - 1 + number / 11 + 1;
+                assert_eq!((live, heap.check()), (small, Ok(())));
+            }
+        }
+        heap.check().unwrap();
+    }
+}
+
+#[test]
+fn a_block_freed_twice_in_a_row_is_reported_wherever_runs_are_opened_and_closed() {
+    let heap = heap();
+    for (number, block) in built(&heap).into_iter().enumerate() {
+        // SAFETY: alive, then a fault that is reported, since nothing was freed in between.
+        let [first, second] = [(); 2].map(|()| unsafe { heap.try_free(block) });
+        assert!(first.is_ok());
+        assert!(
+            matches!(second.unwrap_err().kind, FaultKind::DoubleFree { .. }),
+            "{number}"
+        );
+    }
+    assert_eq!(heap.usage(), 0);
+    heap.check().unwrap();
+}
+
+#[test]
+fn a_broken_link_is_found_on_whichever_list_a_block_is() {
+    let heap = heap();
+    let mut blocks = built(&heap);
+    // The last ones are hot; then runs are opened and closed, and each class is left with one that is open.
+    blocks.rotate_right(300);
+    blocks.truncate(9_000);
+    blocks.iter().for_each(|&block| free(&heap, block));
+    for block in blocks.iter().step_by(7).chain(blocks.last()) {
+        let link = block.cast::<usize>();
+        // SAFETY: a free block's first word, which nobody else looks at but the heap; it is as it was afterwards.
+        let sound = unsafe { link.replace(block.addr().get() + 4) };
+        assert!(heap.check().is_err());
+        // SAFETY: as above.
+        unsafe { link.write(sound) };
+    }
+    heap.check().unwrap();
+}
+
+#[test]
+fn runs_freed_one_after_the_other_are_found_before_the_heap_grows() {
+    let heap = heap();
+    let blocks = built(&heap);
+    let held = heap.real_usage();
+    blocks.iter().for_each(|&block| free(&heap, block));
+    // But for what is hot, all of it is found.
+    (0..held / 1024 * 2 / 3).for_each(|_| _ = heap.allocate(1024));
+    assert!(heap.real_usage() <= held);
     heap.check().unwrap();
 }
 

@@ -7,7 +7,7 @@ use core::fmt;
 use super::Heap;
 use super::check_segments::Sums;
 use super::segment::{Kind, Segment, class_in, page};
-use super::state::State;
+use super::state::{List, State};
 use super::walk::Walking;
 use crate::size_class::{CLASSES, size_of_class};
 
@@ -104,10 +104,10 @@ pub(super) fn equal(
 }
 
 impl State {
-    /// Every block on the list of `class` is one, and the list ends.
-    fn check_list(&self, class: usize) -> Result<(), Corruption> {
+    /// Every block on a list of `class` is one, and the list ends.
+    fn check_list(&self, class: usize, list: &List) -> Result<(), Corruption> {
         let most = self.blocks_in_runs(class);
-        let mut block = self.list(class).head.get();
+        let mut block = list.head.get();
         let mut count = 0;
         while !block.is_null() {
             let at = block.addr();
@@ -245,7 +245,10 @@ impl Heap {
         state.check_cold()?;
         for class in 0..CLASSES {
             state.check_fresh(class)?;
-            state.check_list(class)?;
+            state.check_list(class, state.list(class))?;
+            if let Some(aside) = state.cold.aside(class) {
+                state.check_list(class, aside)?;
+            }
         }
         if let Some(_walking) = Walking::begin(state) {
             for segment in state.page_segment_list() {

@@ -1,6 +1,8 @@
 //! Owns the check of hot and cold runs in a large heap. As all of `check` it follows no pointer it has not found to be
 //! sound; that runs tile their segments is known by then.
 
+use core::ptr;
+
 use super::check::{Corruption, Invariant, broken, equal};
 use super::cold::{HOT, Queue};
 use super::collect::Run;
@@ -9,9 +11,10 @@ use super::state::{FreeBlock, State};
 use crate::size_class::{CLASSES, pages_of_class, size_of_class};
 
 impl State {
-    /// Every small run of pages is hot or cold and in the queue of its like; none is if the heap is not large.
+    /// Every small run of pages is hot or cold and in the queue of its like; none is if the heap is not large. One of each class
+    /// may be open, and counts as cold; only then are blocks set aside.
     pub fn check_cold(&self) -> Result<(), Corruption> {
-        let (mut hot, mut waiting) = ([0; CLASSES], [0; CLASSES]);
+        let (mut hot, mut waiting, mut open) = ([0; CLASSES], [0; CLASSES], [0; CLASSES]);
         for segment in self.page_segment_list() {
             for run in self.page_runs(segment) {
                 let Some(class) = class_in(run.byte) else {
@@ -21,6 +24,10 @@ impl State {
                 match cold_in(run.byte) {
                     Some(_) if !self.cold.is_on() => return broken(Invariant::Cold, run.start()),
                     Some(_) => waiting[class] += usize::from(parked > 0),
+                    None if self.is_open(class, run) => {
+                        waiting[class] += usize::from(parked > 0);
+                        open[class] += 1;
+                    }
                     None => {
                         equal(Invariant::Cold, run.start(), 0, parked)?;
                         hot[class] += usize::from(self.cold.is_on());
@@ -29,17 +36,35 @@ impl State {
             }
         }
         for (class, runs) in self.cold.runs().into_iter().flatten().enumerate() {
-            let found = self.check_queue(class, &runs.hot, |run| cold_in(run.byte).is_none())?;
+            equal(
+                Invariant::Cold,
+                0,
+                usize::from(!runs.open.get().is_null()),
+                open[class],
+            )?;
+            if open[class] == 0 && !runs.aside.head.get().is_null() {
+                return broken(Invariant::Cold, 0);
+            }
+            let is_hot = |run: Run| cold_in(run.byte).is_none() && !self.is_open(class, run);
+            let found = self.check_queue(class, &runs.hot, is_hot)?;
             equal(Invariant::Cold, 0, hot[class], found)?;
             equal(Invariant::Cold, 0, hot[class], runs.hot_count())?;
             if found > HOT {
                 return broken(Invariant::Cold, 0);
             }
-            let found =
-                self.check_queue(class, &runs.waiting, |run| cold_in(run.byte).is_some())?;
+            let found = self.check_queue(class, &runs.waiting, |run| !is_hot(run))?;
             equal(Invariant::Cold, 0, waiting[class], found)?;
         }
         Ok(())
+    }
+
+    /// Whether a run of `class` is the one that is open.
+    fn is_open(&self, class: usize, run: Run) -> bool {
+        let open = self
+            .cold
+            .runs()
+            .map(|runs| runs[class].open.get().cast_const());
+        open == Some(ptr::from_ref(run.first().info(&self.geometry)))
     }
 
     /// Every run in `queue` is one of `class` and `like` the others, and what it holds itself is sound. Answers how many.

@@ -3,12 +3,14 @@
 //! whole: blocks freed in no order are handed out page by page, and a run that is free altogether is carved anew.
 //!
 //! Where a run is cold the map says so, in a code that the fast path of `free` takes for no class: it costs others
-//! nothing. Called by `small`, `free`, `resize`, `large`, `sweep`; the lists are sorted by `collect`, which begins and
+//! nothing. Mostly blocks are freed in a run one after the other, so one cold run of a class may be *open*: what is freed
+//! there goes on the class's list by the fast path (`open`). Called by `small`, `free`, `resize`, `large`, `sweep`; the lists are sorted by `collect`, which begins and
 //! ends all this.
 
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
+use super::open::ASKED_EVERY;
 use super::segment::{
     Page, PageInfo, Segment, class_in, code_in_map, cold_code, cold_in, unmarked,
 };
@@ -73,9 +75,28 @@ pub(super) struct Runs {
     /// Hot ones, the oldest first, and how many.
     pub hot: Queue,
     hot_count: Cell<usize>,
+    /// The cold one that is open; null if none is.
+    pub open: Cell<*mut PageInfo>,
+    /// The one that was asked about last, and whether opening the one before was worth it.
+    pub asked: Cell<*const PageInfo>,
+    pub keen: Cell<bool>,
+    /// The class's free blocks that were on its list when that was opened.
+    pub aside: List,
 }
 
 impl Runs {
+    const fn new() -> Self {
+        Self {
+            waiting: Queue::new(),
+            hot: Queue::new(),
+            hot_count: Cell::new(0),
+            open: Cell::new(ptr::null_mut()),
+            asked: Cell::new(ptr::null()),
+            keen: Cell::new(false),
+            aside: List::new(),
+        }
+    }
+
     pub fn hot_count(&self) -> usize {
         self.hot_count.get()
     }
@@ -107,14 +128,15 @@ impl Cold {
 
     /// Begins with none.
     fn begin(&self) {
-        let runs = core::array::from_fn(|_| Runs {
-            waiting: Queue::new(),
-            hot: Queue::new(),
-            hot_count: Cell::new(0),
-        });
+        let runs = [const { Runs::new() }; CLASSES];
         // SAFETY: the builder gave them a place of their own behind the state.
         unsafe { self.runs.write(runs) };
         self.on.set(true);
+    }
+
+    /// The free blocks of `class` that are set aside, if there may be any.
+    pub fn aside(&self, class: usize) -> Option<&List> {
+        self.runs().map(|runs| &runs[class].aside)
     }
 
     /// Those of all classes, if there are any.
@@ -183,7 +205,7 @@ impl State {
     }
 
     /// Writes what the map says of the small run of `class` at `first`; samples stay marked.
-    fn recode(&self, first: Page, class: usize, code: u8) {
+    pub fn recode(&self, first: Page, class: usize, code: u8) {
         let pages = pages_of_class(class);
         match self.samples.get() {
             None => first.segment.fill(first.index, pages, code),
@@ -207,12 +229,19 @@ impl State {
         }
     }
 
-    /// A block of the cold run of `class` that has waited for longest; its others go on the list, which is empty. Null
-    /// if none waits.
+    /// A block of `class` whose list is empty: of what was set aside, or of the cold run that has waited for longest; its
+    /// others go on the list. Null if there is none.
     pub fn take_cold(&self, class: usize, list: &List) -> *mut u8 {
-        let runs = self.cold.runs();
-        let Some(info) = runs.and_then(|runs| runs[class].waiting.pop()) else {
+        let Some(runs) = self.cold.runs().map(|runs| &runs[class]) else {
             return ptr::null_mut();
+        };
+        self.close(class, runs);
+        let block = list.pop();
+        if !block.is_null() {
+            return block;
+        }
+        let Some(info) = runs.waiting.pop() else {
+            return block;
         };
         let run = self.geometry.page_of(ptr::from_ref(info).cast_mut());
         let (count, block) = (run.parked(&self.geometry), info.next.get());
@@ -273,20 +302,27 @@ impl State {
         if ptr::eq(next, block.as_ptr().cast()) {
             return false;
         }
+        if first.parked(&self.geometry).is_multiple_of(ASKED_EVERY) {
+            return self.open_or_park(class, first, block);
+        }
+        self.put_in(class, first, block);
+        true
+    }
+
+    /// Puts a block on the list of the cold run of `class` at `first`.
+    #[inline(always)]
+    pub fn put_in(&self, class: usize, first: Page, block: NonNull<u8>) {
+        let info = first.info(&self.geometry);
         let node = block.as_ptr().cast::<FreeBlock>();
         // SAFETY: the block is not in use, and it has room and alignment for a node.
         unsafe {
             node.write(FreeBlock {
-                next: Cell::new(next.cast()),
+                next: Cell::new(info.next.get().cast()),
             })
         };
         info.next.set(node.cast());
         first.add_parked(&self.geometry);
         self.usage.sub(self.bins[class].size);
-        if next.is_null() {
-            self.enqueue(class, info);
-        }
-        true
     }
 
     /// Has a cold run wait that has got a free block.

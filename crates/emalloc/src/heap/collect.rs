@@ -122,6 +122,7 @@ impl State {
     /// Gives every small run its own list of its free blocks. The lists by class are those of the short runs then. No run is
     /// hot or cold meanwhile.
     pub fn sort_lists(&self) {
+        self.close_all();
         self.join_runs();
         self.begin_sorting();
         for class in 0..CLASSES {

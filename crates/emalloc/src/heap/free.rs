@@ -88,7 +88,7 @@ impl State {
 
     /// Puts a block on its list. Says no if it is there already, as far as that can be seen at once.
     #[inline(always)]
-    fn free_small(&self, list: &List, size: usize, block: NonNull<u8>) -> bool {
+    pub fn free_small(&self, list: &List, size: usize, block: NonNull<u8>) -> bool {
         if ptr::eq(list.head.get(), block.as_ptr().cast()) {
             return false;
         }

@@ -30,6 +30,7 @@ mod link;
 mod modes;
 mod nursery;
 mod observers;
+mod open;
 mod pages;
 mod place;
 mod raw;

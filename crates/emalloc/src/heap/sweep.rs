@@ -38,22 +38,24 @@ impl State {
 
     /// As [`sweep`](Self::sweep), for one class. Answers how many runs.
     fn sweep_class(&self, class: usize) -> usize {
-        let Some(waiting) = self.cold.runs().map(|runs| &runs[class].waiting) else {
+        let Some(runs) = self.cold.runs().map(|runs| &runs[class]) else {
             return 0;
         };
+        self.close(class, runs);
+        let waiting = &runs.waiting;
         let all = waiting.take();
-        let mut runs = 0;
+        let mut count = 0;
         while let Some(info) = all.pop() {
             let run = self.geometry.page_of(ptr::from_ref(info).cast_mut());
             if run.parked(&self.geometry) == blocks_of_class(class) {
                 // (That ends a segment only if no other run is left in it.)
                 self.run_counts[class].set(self.run_counts[class].get() - 1);
                 self.give_pages(run, pages_of_class(class));
-                runs += 1;
+                count += 1;
             } else {
                 waiting.push(info);
             }
         }
-        runs
+        count
     }
 }

@@ -1,0 +1,107 @@
+//! Owns open runs. Programs mostly free what lies side by side one after the other, so one cold run of a class may be open:
+//! the map calls it hot, and what is freed there goes on the class's list by the fast path. What was on the list is set
+//! aside before. When another one is opened, or the list is used up, the run takes its blocks off the list all at once, and
+//! is cold again. Called by `cold`, `sweep`, `collect`.
+
+use core::ptr::{self, NonNull};
+
+use super::cold::Runs;
+use super::segment::{Page, PageInfo, code_in_map, cold_code};
+use super::state::{FreeBlock, List, State};
+use crate::layout::PAGE;
+use crate::size_class::pages_of_class;
+
+/// Whether to open a cold run is asked when it gets its first free block, and then for one in this many.
+pub(super) const ASKED_EVERY: usize = 8;
+
+/// Where an open run got so many blocks before another one was opened, the next one is opened at once.
+const KEEN_FROM: usize = 8;
+
+impl State {
+    /// As [`park`](Self::park), where it is asked whether the run is to be opened: if so, what is freed there next goes on
+    /// the class's list.
+    #[inline(never)]
+    pub fn open_or_park(&self, class: usize, first: Page, block: NonNull<u8>) -> bool {
+        let Some(runs) = self.cold.runs().map(|runs| &runs[class]) else {
+            return false;
+        };
+        let info = first.info(&self.geometry);
+        let again = ptr::eq(runs.asked.replace(info), info);
+        if again || runs.keen.get() {
+            if let Some(count) = self.close(class, runs) {
+                runs.keen.set(count >= KEEN_FROM);
+            }
+            let list = self.list(class);
+            runs.aside.set(list.take());
+            runs.open.set(ptr::from_ref(info).cast_mut());
+            self.recode(first, class, code_in_map(class));
+            return self.free_small(list, self.bins[class].size, block);
+        }
+        self.put_in(class, first, block);
+        if first.parked(&self.geometry) == 1 {
+            runs.waiting.push(info);
+        }
+        true
+    }
+
+    /// Closes the run of `class` that is open, if there is one: it takes its blocks off the list. Answers how many.
+    #[inline(always)]
+    pub fn close(&self, class: usize, runs: &Runs) -> Option<usize> {
+        let open = runs.open.replace(ptr::null_mut());
+        // SAFETY: the infos of runs are alive: an open one is closed before it is given back.
+        let info = unsafe { open.as_ref() }?;
+        Some(self.close_run(class, runs, info))
+    }
+
+    /// Closes the run that `info` is of.
+    #[inline(never)]
+    fn close_run(&self, class: usize, runs: &Runs, info: &'static PageInfo) -> usize {
+        let open = ptr::from_ref(info).cast_mut();
+        let (run, list) = (self.geometry.page_of(open), self.list(class));
+        let (start, bytes) = (run.start().addr(), pages_of_class(class) * PAGE);
+        let is_own = |block: *mut FreeBlock| block.addr().wrapping_sub(start) < bytes;
+        let (own, others) = (List::new(), List::new());
+        let (mut last_own, mut last_other) = (&own.head, &others.head);
+        let mut count = 0;
+        let mut block = list.head.get();
+        loop {
+            last_own.set(block);
+            // Most of them, so in few steps.
+            while is_own(block) {
+                // SAFETY: it is a free block, whose first word leads to the next.
+                last_own = unsafe { &(*block).next };
+                block = last_own.get();
+                count += 1;
+            }
+            last_other.set(block);
+            // SAFETY: a list holds null or a free block.
+            while let Some(node) = unsafe { block.as_ref() }
+                && !is_own(block)
+            {
+                last_other = &node.next;
+                block = node.next.get();
+            }
+            if block.is_null() {
+                break;
+            }
+        }
+        last_own.set(info.next.get().cast());
+        last_other.set(runs.aside.take().head.get());
+        info.next.set(own.head.get().cast());
+        list.set(others);
+        let before = run.parked(&self.geometry);
+        run.set_parked(&self.geometry, before + count);
+        if before == 0 && count > 0 {
+            runs.waiting.push(info);
+        }
+        self.recode(run, class, cold_code(class));
+        count
+    }
+
+    /// Closes all runs that are open.
+    pub fn close_all(&self) {
+        for (class, runs) in self.cold.runs().into_iter().flatten().enumerate() {
+            self.close(class, runs);
+        }
+    }
+}
