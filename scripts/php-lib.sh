@@ -111,7 +111,7 @@ php_swapped() {
     [ "$(address "$WORK/stock/sapi/cli/php" execute_ex)" = "$(address "$out/sapi/cli/php" execute_ex)" ]
     # That it is ours: it knows our settings.
     if EMALLOC_SEGMENT_SIZE=3M "$out/sapi/cli/php" -n -r 'echo 1;' 2>"$out/probe"; then return 1; fi
-    grep -q '^EMALLOC_SEGMENT_SIZE must be a power of two' "$out/probe"
+    grep -q "^EMALLOC_SEGMENT_SIZE is '3M'" "$out/probe"
 }
 
 # php_build: both of them.

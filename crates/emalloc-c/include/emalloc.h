@@ -118,7 +118,7 @@ typedef struct emalloc_site {
  *   realloc2             realloc of which only the first copy_size bytes need be kept               erealloc2
  *   realloc2_recoverable both                                                                       erealloc2_recoverable
  *   alloc_recoverable    alloc, but a refusal is a NULL
- *   alloc_aligned        size bytes at a multiple of alignment, a power of two
+ *   alloc_aligned        size bytes at a multiple of alignment; one that is no power of two is fatal
  *   free                 takes a block back; NULL is nothing                                        efree
  *   free_size            the same, faster, for a caller who knows the size last asked for           efree_size
  *   strdup, strndup      a copy of a text, of its first length bytes; with a NUL at the end         estrdup, estrndup
@@ -201,7 +201,7 @@ typedef enum emalloc_error_kind {
     EMALLOC_ERROR_WALKING = 4,  /* the heap is being walked and hands out nothing meanwhile */
     EMALLOC_ERROR_POINTER = 5,  /* a pointer that was given back is not what it should be */
     EMALLOC_ERROR_CORRUPT = 6,  /* the heap's own structure is broken (emalloc_heap_check) */
-    EMALLOC_ERROR_SETTING = 7,  /* an option or a variable of the environment cannot be as it is */
+    EMALLOC_ERROR_SETTING = 7,  /* an option, an alignment or a variable of the environment cannot be as it is */
     EMALLOC_ERROR_STORAGE = 8   /* the storage is unknown or could not be set up */
 } emalloc_error_kind;
 

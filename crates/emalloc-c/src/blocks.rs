@@ -28,7 +28,7 @@ sited! {
 
     /// A block at a multiple of `alignment`.
     fn emalloc_alloc_aligned_at, emalloc_alloc_aligned_rel(alignment: usize, size: usize) -> *mut c_void =
-        |at| on_current!(|target| target.alloc_aligned(size, alignment, at)).cast();
+        |at| on_current!(|target| derived::alloc_aligned(target, alignment, size, at)).cast();
 
     /// `erealloc`
     fn emalloc_realloc_at, emalloc_realloc_rel(block: *mut c_void, size: usize) -> *mut c_void =

@@ -5,6 +5,8 @@ use core::ptr;
 
 use emalloc::heap::{AllocError, Site};
 
+use crate::error::{EmallocError, Kind, NoAlignment};
+use crate::fatal::refuse;
 use crate::target::Target;
 
 /// `count * size + offset`, or the error that the original reports.
@@ -36,6 +38,16 @@ pub fn calloc<T: Target>(target: T, count: usize, size: usize, at: Site<'_>) -> 
         Ok(bytes) => target.alloc_zeroed(bytes, at),
         Err(error) => target.refuse(error, at),
     }
+}
+
+/// What is no power of two is refused here, for all targets alike.
+pub fn alloc_aligned<T: Target>(target: T, align: usize, size: usize, at: Site<'_>) -> *mut u8 {
+    if align.is_power_of_two() {
+        return target.alloc_aligned(size, align, at);
+    }
+    let error = NoAlignment(align);
+    let told = EmallocError::new(Kind::Setting, &error, at.into());
+    refuse(target.asked(), &told, &error, at)
 }
 
 /// # Safety

@@ -187,6 +187,16 @@ impl From<&OutOfMemory> for EmallocError {
     }
 }
 
+/// An alignment that is no power of two.
+#[derive(Clone, Copy, Debug)]
+pub struct NoAlignment(pub usize);
+
+impl fmt::Display for NoAlignment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the alignment {} is no power of two", self.0)
+    }
+}
+
 /// Writes a text with its NUL, cut to what fits.
 pub fn write_text(to: &mut [c_char], text: &dyn fmt::Display) {
     struct Text<'a>(core::slice::IterMut<'a, c_char>);

@@ -9,6 +9,8 @@ use std::io::{Write, stderr};
 use std::process;
 use std::sync::Mutex;
 
+use emalloc::heap::Site;
+
 use crate::error::EmallocError;
 use crate::heap::EmallocHeap;
 
@@ -102,6 +104,20 @@ pub fn end(text: &dyn fmt::Display, status: i32) -> ! {
     // There is nobody left to tell of a failure.
     let _ = writeln!(stderr(), "{text}");
     process::exit(status)
+}
+
+/// Null if the program wants to go on without what was asked for, which nothing can bring; else the process ends.
+#[cold]
+pub fn refuse(
+    heap: Option<&EmallocHeap>,
+    error: &EmallocError,
+    text: &dyn fmt::Display,
+    at: Site<'_>,
+) -> *mut u8 {
+    if decide(heap, error) == Action::Continue {
+        return ptr::null_mut();
+    }
+    end(&format_args!("\nFatal error: {text} at {at}"), 255)
 }
 
 /// `emalloc_set_fatal_handler`

@@ -46,7 +46,7 @@ sited! {
     fn emalloc_heap_alloc_aligned_at, emalloc_heap_alloc_aligned_rel(
         heap: *mut EmallocHeap, alignment: usize, size: usize
     ) -> *mut c_void =
-        |at| on_heap!(heap, |target| target.alloc_aligned(size, alignment, at)).cast();
+        |at| on_heap!(heap, |target| derived::alloc_aligned(target, alignment, size, at)).cast();
 
     /// `erealloc`
     fn emalloc_heap_realloc_at, emalloc_heap_realloc_rel(

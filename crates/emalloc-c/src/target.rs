@@ -2,6 +2,8 @@
 
 use emalloc::heap::{AllocError, Site};
 
+use crate::heap::EmallocHeap;
+
 /// A heap, the handlers in its place, or the system. All answer null where the fatal handler said to go on.
 ///
 /// Blocks that are given back are null or alive and of this target; that is what C promises.
@@ -34,6 +36,9 @@ pub trait Target: Copy {
     /// # Safety
     /// See above.
     unsafe fn block_size(self, block: *mut u8, at: Site<'_>) -> usize;
+
+    /// Whose fatal handler is asked first; without a heap it is the process's.
+    fn asked(&self) -> Option<&EmallocHeap>;
 
     /// A request that can never be served.
     fn refuse(self, error: AllocError, at: Site<'_>) -> *mut u8;

@@ -80,6 +80,10 @@ impl Target for OfHandlers<'_> {
         }
     }
 
+    fn asked(&self) -> Option<&EmallocHeap> {
+        Some(self.heap)
+    }
+
     fn refuse(self, error: AllocError, at: Site<'_>) -> *mut u8 {
         // SAFETY: the heap is alive, and this thread's.
         unsafe { OfHeap::new(self.heap.raw()) }.refuse(error, at)

@@ -9,7 +9,7 @@ use emalloc::heap::{AllocError, DefaultHandler, Handler, Heap, Site};
 
 use crate::error::EmallocError;
 use crate::fatal::{Action, decide, set_ending};
-use crate::heap::of_raw;
+use crate::heap::{EmallocHeap, of_raw};
 use crate::target::Target;
 
 /// A heap by its raw address: one word, in a register.
@@ -160,6 +160,11 @@ impl Target for OfHeap {
                 0
             }
         }
+    }
+
+    fn asked(&self) -> Option<&EmallocHeap> {
+        // SAFETY: so `new` was promised.
+        Some(unsafe { of_raw(self.0) })
     }
 
     #[cold]

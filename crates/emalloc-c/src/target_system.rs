@@ -1,12 +1,11 @@
 //! Owns calls that go to the system, because `USE_ZEND_ALLOC=0` says that there is no heap. They may answer null.
 
-use core::ptr;
-
 use emalloc::heap::{AllocError, Site};
 use emalloc::sys;
 
 use crate::error::EmallocError;
-use crate::fatal::{Action, decide, end};
+use crate::fatal::refuse;
+use crate::heap::EmallocHeap;
 use crate::platform;
 use crate::target::Target;
 
@@ -56,10 +55,11 @@ impl Target for OfSystem {
         0
     }
 
+    fn asked(&self) -> Option<&EmallocHeap> {
+        None
+    }
+
     fn refuse(self, error: AllocError, at: Site<'_>) -> *mut u8 {
-        if decide(None, &EmallocError::of_request(&error, at)) == Action::Continue {
-            return ptr::null_mut();
-        }
-        end(&format_args!("\nFatal error: {error} at {at}"), 255)
+        refuse(None, &EmallocError::of_request(&error, at), &error, at)
     }
 }

@@ -145,6 +145,17 @@ fn a_wrong_pointer_ends_the_process_or_not() {
 }
 
 #[test]
+fn an_alignment_that_is_no_power_of_two_is_named() {
+    let text = "\nFatal error: the alignment 24 is no power of two at ends.c:134\n";
+    ends(&run(program("ends.c").arg("alignment")), 255, text);
+    let mut without_a_heap = program("ends.c");
+    without_a_heap.arg("alignment").env("USE_ZEND_ALLOC", "0");
+    ends(&run(&mut without_a_heap), 255, text);
+    let said = succeed(program("ends.c").args(["alignment", "go on"]));
+    assert_eq!(said.matches("kind 7, line 13").count(), 2, "{said}");
+}
+
+#[test]
 fn an_unknown_storage_ends_the_process() {
     let text = "Wrong or unsupported zend_mm storage type 'shm'\n  supported types:\n    'malloc'\n    'mmap_anon'\n    'mmap_zero'\n";
     ends(&run(program("ends.c").arg("shm")), 255, text);
@@ -165,7 +176,7 @@ fn nonsense_in_the_environment_ends_the_process() {
         (
             "EMALLOC_SEGMENT_SIZE",
             "16K",
-            "EMALLOC_SEGMENT_SIZE is too small\n",
+            "EMALLOC_SEGMENT_SIZE is '16K', but must be a power of two from 64K to 1G\n",
         ),
         (
             "EMALLOC_LIMIT",

@@ -173,6 +173,7 @@ fn settings_are_taken_or_refused_by_name() {
         ("guards", "guards", "a size in bytes"),
         ("color=red", "color=red", "0, 1, or a list"),
         ("", "", "0, 1, or a list"),
+        ("guards=8,,fill=1", "guards=8,,fill=1", "0, 1, or a list"),
     ] {
         let error = read(text).unwrap_err().to_string();
         let start = format!("EMALLOC_DEBUG is '{item}', but must be {expected}");

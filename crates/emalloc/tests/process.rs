@@ -112,7 +112,7 @@ fn a_wrong_segment_size_ends_the_process_with_the_originals_text_or_ours() {
     refuses(
         "child::uses_a_block",
         &[("EMALLOC_LIMIT", "100K")],
-        "a limit of 102400 bytes is too low for a heap, it needs at least 262144\n",
+        "EMALLOC_LIMIT: a limit of 102400 bytes is too low for a heap, it needs at least 262144\n",
     );
 }
 

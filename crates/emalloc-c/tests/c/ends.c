@@ -66,6 +66,10 @@ int main(int argc, char **argv)
         CHECK(erealloc_recoverable(block, 50) == NULL);
         CHECK(zend_mem_block_size(block) == 0);
         emalloc_heap_free(heap, block);
+    } else if (strcmp(what, "alignment") == 0) {
+        CHECK(emalloc_alloc_aligned(24, 100) == NULL);
+        limited();
+        CHECK(emalloc_alloc_aligned(0, 100) == NULL);
     } else {
         emalloc_heap_options options = EMALLOC_HEAP_OPTIONS_INIT;
         options.storage_name = what;

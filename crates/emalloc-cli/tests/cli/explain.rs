@@ -122,5 +122,7 @@ fn what_is_no_size_is_wrong_usage() {
     for word in ["", "many", "-5", "12 apples"] {
         emalloc(&["explain", word]).ended_with(2);
     }
+    let answer = emalloc(&["explain", "99999999999999999999"]).ended_with(2);
+    assert!(answer.stderr.contains("below 2^"), "{}", answer.stderr);
     emalloc(&["explain"]).ended_with(2);
 }

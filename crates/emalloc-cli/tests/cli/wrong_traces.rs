@@ -117,6 +117,7 @@ fn files_that_are_something_else() {
         "{}",
         missing.stderr
     );
+    assert_eq!(missing.stdout, "", "no head of a table without rows");
     let folder = emalloc(&["replay", env!("CARGO_MANIFEST_DIR")]).ended_with(3);
     assert_ne!(folder.stderr, "");
 }

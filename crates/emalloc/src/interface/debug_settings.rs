@@ -17,7 +17,7 @@ const NUMBER: &str = "a number";
 const BYTE: &str = "a byte, such as 0x5a or 90, or 'none'";
 const SWITCH: &str = "0 or 1";
 const THEN: &str = "'continue', 'exit' or 'abort'";
-const FORMAT: &str = "'text', 'json' or 0";
+const FORMAT: &str = "'text' (or 1), 'json' or 0";
 
 fn bad(variable: &'static str, value: &str, expected: &'static str) -> SettingsError {
     SettingsError::Value {
@@ -32,7 +32,11 @@ pub(super) fn debug(text: &str) -> Result<Option<Debug>, SettingsError> {
     if text == "0" {
         return Ok(None);
     }
-    let set = |debug, item: &str| item_of(debug, item.trim());
+    let set = |debug, item: &str| match item.trim() {
+        // An item of nothing would name nothing.
+        "" => Err(bad(DEBUG, text, KEYS)),
+        item => item_of(debug, item),
+    };
     text.split(',').try_fold(Debug::new(), set).map(Some)
 }
 

@@ -101,7 +101,16 @@ impl fmt::Display for SettingsError {
                 value,
                 expected,
             } => write!(f, "{variable} is '{value}', but must be {expected}"),
-            Self::Heap(error) => error.fmt(f),
+            Self::Heap(error) => {
+                let variables = match error {
+                    HeapError::LimitTooLow { .. } => "EMALLOC_LIMIT: ",
+                    HeapError::SegmentSizeTooSmall { .. } => {
+                        "EMALLOC_SEGMENT_SIZE, EMALLOC_RESERVE: "
+                    }
+                    _ => "",
+                };
+                write!(f, "{variables}{error}")
+            }
         }
     }
 }
@@ -117,6 +126,7 @@ impl core::error::Error for SettingsError {
 }
 
 const SIZE: &str = "a size in bytes, such as 262144 or 256K";
+const SEGMENT: &str = "a power of two from 64K to 1G";
 const LIMIT: &str = "a size in bytes, such as 64M, or 'unlimited'";
 const SWITCH: &str = "0 or 1";
 
@@ -175,9 +185,13 @@ impl Settings {
             settings.storage = name;
         }
         if let Some((variable, text)) = value("EMALLOC_SEGMENT_SIZE") {
-            settings.segment_size = segment_size(variable, own_size(variable, text)? as u64)?;
+            let size = own_size(variable, text.clone())?;
+            if segment_size(variable, size as u64).is_err() {
+                return Err(bad(variable, text, SEGMENT));
+            }
+            settings.segment_size = size;
         } else if let Some((variable, text)) = value("ZEND_MM_SEG_SIZE") {
-            // No number at all is 0 there, and too small.
+            // With the original's texts, which do not repeat what was set. No number at all is 0 there, and too small.
             let size = zend_size(variable, &text)?.unwrap_or(0);
             settings.segment_size = segment_size(variable, size)?;
         }

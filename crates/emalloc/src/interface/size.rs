@@ -9,8 +9,10 @@ pub struct ParseSizeError;
 
 impl fmt::Display for ParseSizeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "expected a whole number of bytes, with K, M or G behind it if need be (64K, 64KiB)",
+        write!(
+            f,
+            "expected a whole number of bytes below 2^{}, with K, M or G behind it if need be (64K, 64KiB)",
+            usize::BITS
         )
     }
 }

@@ -21,8 +21,11 @@ pub fn name(file: &Path) -> String {
     name.strip_suffix(".emtr").unwrap_or(name).to_owned()
 }
 
-/// Writes the table; traces that failed are not in it.
+/// Writes the table; traces that failed are not in it, and without any there is none.
 pub fn text(args: &ReplayArgs, replayed: &[Replayed], out: &mut dyn Write) -> io::Result<()> {
+    if replayed.iter().all(|replayed| replayed.result.is_err()) {
+        return Ok(());
+    }
     writeln!(out, "{}\n", settings_line(args))?;
     let mut rows = table::table(
         [
@@ -40,17 +43,13 @@ pub fn text(args: &ReplayArgs, replayed: &[Replayed], out: &mut dyn Write) -> io
         ],
         &[0],
     );
-    let mut any = false;
     for Replayed { file, result } in replayed {
         if let Ok(outcome) = result {
             rows.add_row(row(file, outcome));
-            any = true;
         }
     }
-    if any {
-        write!(out, "{}", table::lines(&rows))?;
-    }
-    if any && args.check {
+    write!(out, "{}", table::lines(&rows))?;
+    if args.check {
         writeln!(out, "\nContents and invariants verified; nothing timed.")?;
     }
     Ok(())
@@ -71,6 +70,9 @@ fn settings_line(args: &ReplayArgs) -> String {
         if let Some(bytes) = bytes {
             line += &format!(", {what} {}", display(bytes));
         }
+    }
+    if args.debug.is_some() {
+        line += ", debug mode";
     }
     if args.repeat > 1 {
         line += &format!(", the shortest times of {} replays", args.repeat);
