@@ -97,6 +97,15 @@ ZEND_FUNCTION(Emalloc_mark)
 	RETURN_LONG(emalloc_ext_mark());
 }
 
+/* A list that is empty for want of samples is no good news. */
+static void warn_without_samples(void)
+{
+	if (!emalloc_ext_is_sampling()) {
+		zend_error(E_WARNING, "%s(): no blocks are noted: set emalloc.sample, or call Emalloc\\profile_start()",
+			get_active_function_name());
+	}
+}
+
 ZEND_FUNCTION(Emalloc_leaks)
 {
 	zend_long since = 0;
@@ -108,6 +117,7 @@ ZEND_FUNCTION(Emalloc_leaks)
 		zend_argument_value_error(1, "must be greater than or equal to 0");
 		RETURN_THROWS();
 	}
+	warn_without_samples();
 	making into;
 	emalloc_output out = output(&into, return_value);
 	emalloc_ext_leaks(&out, since);
@@ -133,6 +143,7 @@ ZEND_FUNCTION(Emalloc_top)
 		zend_argument_value_error(1, "must be \"peak\", \"live\" or \"allocated\"");
 		RETURN_THROWS();
 	}
+	warn_without_samples();
 }
 
 ZEND_FUNCTION(Emalloc_profile_start)

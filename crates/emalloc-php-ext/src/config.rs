@@ -66,7 +66,7 @@ pub enum Way {
 /// so much, can be read (see `own`).
 pub const MAX_SEGMENT: usize = 2 << 20;
 
-/// One sample per so many bytes, in *watch* mode unless told.
+/// One sample per so many bytes, unless told: in *watch* mode, and where lines are to be reported.
 pub const DEFAULT_EVERY: usize = 512 << 10;
 
 /// The settings.
@@ -143,11 +143,16 @@ impl Config {
                 warn(&format!("emalloc.segment_size is '{size}', but must be a power of two from 64K to 2M; it is 2M"));
                 MAX_SEGMENT
             });
+        let path = |value: Text| Some(text(value)).filter(|path| !path.is_empty());
+        let (report, profile) = (path(settings.report), path(settings.profile));
         let leaks = settings.leaks || settings.debug;
         let unless_told = match mode {
             _ if leaks => 1,
+            Mode::Off => 0,
             Mode::Watch => DEFAULT_EVERY,
-            Mode::Heap | Mode::Off => 0,
+            // What is to be said of lines is known by samples only.
+            Mode::Heap if report.is_some() || profile.is_some() => DEFAULT_EVERY,
+            Mode::Heap => 0,
         };
         let sample = text(settings.sample);
         let every = match parse_size(&sample) {
@@ -161,7 +166,15 @@ impl Config {
                 unless_told
             }
         };
-        let path = |value: Text| Some(text(value)).filter(|path| !path.is_empty());
+        // Who left what is only known of blocks that were noted.
+        let every = if leaks { 1 } else { every };
+        if let (Some(profile), 0) = (&profile, every)
+            && mode != Mode::Off
+        {
+            warn(&format!(
+                "emalloc.profile is '{profile}', but emalloc.sample is 0, so there is nothing to write"
+            ));
+        }
         Self {
             mode,
             way,
@@ -169,10 +182,9 @@ impl Config {
             segment_size,
             debug: settings.debug,
             leaks,
-            // Who left what is only known of blocks that were noted.
-            every: if leaks { 1 } else { every },
-            report: path(settings.report),
-            profile: path(settings.profile),
+            every,
+            report,
+            profile,
         }
     }
 }
@@ -202,7 +214,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_named_and_replaced() {
-        let read = |mode, storage, size, sample, leaks| {
+        let read_with_profile = |mode, storage, size, sample, leaks, profile| {
             let settings = Settings {
                 mode: Text::new(mode),
                 entry: Text::new(if mode == "Heap" { "door" } else { "direct" }),
@@ -210,7 +222,7 @@ mod tests {
                 segment_size: Text::new(size),
                 sample: Text::new(sample),
                 report: Text::EMPTY,
-                profile: Text::EMPTY,
+                profile: Text::new(profile),
                 debug: false,
                 leaks,
                 warn,
@@ -219,6 +231,9 @@ mod tests {
             let config = unsafe { Config::read(&settings) };
             (config, core::mem::take(&mut *WARNINGS.lock().unwrap()))
         };
+        let read = |mode, storage, size, sample, leaks| {
+            read_with_profile(mode, storage, size, sample, leaks, "")
+        };
         let (config, warnings) = read("watch", "malloc", "256K", "", false);
         assert_eq!(config.every, DEFAULT_EVERY);
         assert_eq!((config.mode, config.segment_size), (Mode::Watch, 256 << 10));
@@ -226,6 +241,12 @@ mod tests {
         let (config, warnings) = read("heap", "", "2M", "4096", true);
         assert_eq!((config.every, warnings.len()), (1, 0));
         assert_eq!(config.storage, storage::DEFAULT);
+        assert_eq!(read("heap", "", "2M", "", false).0.every, 0);
+        let profiled = |sample| read_with_profile("heap", "", "2M", sample, false, "a.folded");
+        assert_eq!(profiled("").0.every, DEFAULT_EVERY);
+        let (config, warnings) = profiled("0");
+        assert_eq!(config.every, 0);
+        assert!(warnings[0].starts_with("emalloc.profile is 'a.folded', but emalloc.sample is 0"));
         for size in ["3M", "32K", "4M", "x"] {
             let (config, warnings) = read("heap", "", size, "", false);
             assert_eq!(config.segment_size, MAX_SEGMENT);
