@@ -15,14 +15,13 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 CARGO_C=0.10.24+cargo-0.98.0
 
-[ $# -eq 1 ] || {
-    sed -n '2,5s/^# \?//p' "$0"
-    exit 2
-}
-case $1 in
+case ${1:-} in
+-h | --help) head_comment && exit 0 ;;
+'' | -*) head_comment >&2 && exit 2 ;;
 /*) PREFIX=$1 ;;
 *) PREFIX=$PWD/$1 ;;
 esac
+[ $# -eq 1 ] || { head_comment >&2 && exit 2; }
 check_init
 TARGET=$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
 VERSION=$(cargo pkgid --package emalloc-c | sed 's/.*[#@]//')

@@ -11,6 +11,9 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 FAILED=0
 
+# head_comment: the script's own head, where that is all its help.
+head_comment() { sed -n '2,/^set /{/^#/s/^# \?//p}' "$0"; }
+
 # check_init [DIR]: makes the work folder and moves to the project's root.
 check_init() {
     WORK=${1:-${EMALLOC_CHECKS:-${XDG_CACHE_HOME:-$HOME/.cache}/emalloc-checks}}

@@ -21,8 +21,8 @@ instructions under valgrind, for a shorter run. --json writes one object per lin
 
 --pairs N: pairs per program (default 9, at least 2). Let nothing else run meanwhile; all takes five minutes, with instructions fifteen.
 
---extension MODE: instead, Debian's PHP without and with the extension emalloc.so in that mode (heap, watch or off);
-nothing of PHP is built then.
+--extension MODE: instead, Debian's PHP without and with the extension emalloc.so in that mode (heap, by the direct way;
+watch or off); nothing of PHP is built then.
 
 FOLDER: the work folder (default target/php-work). As root the script installs with apt-get what is missing.
 EOT
@@ -66,7 +66,9 @@ wiki() {
 
 # extension MODE: Debian's PHP as two programs, without and with the extension, and what run.php looks for beside PHP.
 extension() {
-    local mode=$1 out="$WORK/extension" so name
+    local mode=$1 out="$WORK/extension" so name entry=auto
+    # Directly, also under valgrind, which is told to look for changed code; where that cannot be, there is a warning.
+    [ "$mode" != heap ] || entry=direct
     so=$("$ROOT/scripts/php-extension.sh" --print-path)
     rm -rf "$out"
     mkdir -p "$out/modules"
@@ -75,7 +77,8 @@ extension() {
         ln -s "$(php-config8.2 --extension-dir)/$name.so" "$out/modules/"
     done
     printf '#!/bin/sh\nexec %s "$@"\n' "$(php-config8.2 --php-binary)" >"$out/stock"
-    printf '#!/bin/sh\nexec %s -d extension=%s -d emalloc.mode=%s "$@"\n' "$(php-config8.2 --php-binary)" "$so" "$mode" >"$out/ours"
+    printf '#!/bin/sh\nexec %s -d extension=%s -d emalloc.mode=%s -d emalloc.entry=%s "$@"\n' \
+        "$(php-config8.2 --php-binary)" "$so" "$mode" "$entry" >"$out/ours"
     chmod +x "$out/stock" "$out/ours"
 }
 
@@ -92,7 +95,10 @@ main() {
     while [ $# -gt 0 ]; do
         case $1 in
         -h | --help) usage && exit 0 ;;
-        --extension) mode=${2:?--extension needs a mode} && shift ;;
+        --extension)
+            mode=${2:?--extension needs a mode} && shift
+            [[ $mode == @(heap|watch|off) ]] || { echo "no such mode: $mode; there are heap, watch and off" >&2 && exit 2; }
+            ;;
         --pairs) arguments+=("--pairs=${2:?--pairs needs a number}") && shift ;;
         --json) arguments+=("--json=$(realpath -m "${2:?--json needs a file}")") && shift ;;
         --work) folder=${2:?--work needs a folder} && shift ;;

@@ -6,6 +6,11 @@
 set -euo pipefail
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+case ${1:-} in
+-h | --help) head_comment && exit 0 ;;
+?*) head_comment >&2 && exit 2 ;;
+esac
 check_init
 
 prefix=$WORK/c-library

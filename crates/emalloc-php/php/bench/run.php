@@ -90,7 +90,9 @@ final class Script extends Program
 
     public function instructions(string $php): ?int
     {
-        $command = ["valgrind", "--tool=callgrind", "--trace-children=yes", "--callgrind-out-file=/dev/null", ...$this->php($php), $this->file, ...$this->short];
+        // The extension writes into PHP's code, which valgrind would not see without being told to look.
+        $valgrind = ["valgrind", "--tool=callgrind", "--smc-check=all", "--trace-children=yes", "--callgrind-out-file=/dev/null"];
+        $command = [...$valgrind, ...$this->php($php), $this->file, ...$this->short];
         $this->start($command, [], $errors);
         return preg_match('/Collected : (\d+)/', $errors, $match) ? (int) $match[1] : null;
     }
