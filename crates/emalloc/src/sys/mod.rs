@@ -37,40 +37,13 @@ mod os;
 )]
 mod processor;
 
-// Telling the tools that watch the program's memory, in builds for them.
+// Telling the tools that watch the program's memory, where we know how.
 #[cfg_attr(
-    all(
-        feature = "valgrind",
-        feature = "asan",
-        target_arch = "x86_64",
-        target_os = "linux"
-    ),
-    path = "watch_both.rs"
+    all(target_arch = "x86_64", target_os = "linux"),
+    path = "watch_tools.rs"
 )]
 #[cfg_attr(
-    all(
-        feature = "valgrind",
-        not(feature = "asan"),
-        target_arch = "x86_64",
-        target_os = "linux"
-    ),
-    path = "watch_valgrind.rs"
-)]
-#[cfg_attr(
-    all(
-        feature = "asan",
-        not(feature = "valgrind"),
-        target_arch = "x86_64",
-        target_os = "linux"
-    ),
-    path = "watch_asan.rs"
-)]
-#[cfg_attr(
-    not(all(
-        any(feature = "valgrind", feature = "asan"),
-        target_arch = "x86_64",
-        target_os = "linux"
-    )),
+    not(all(target_arch = "x86_64", target_os = "linux")),
     path = "watch_none.rs"
 )]
 mod watch;

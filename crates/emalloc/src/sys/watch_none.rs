@@ -1,4 +1,4 @@
-//! Telling the tools that watch the program's memory which of it is whose: none is built for.
+//! Telling a tool that watches the program's memory which of it is whose: one that is not built for.
 
 /// Whether anybody may be told.
 pub const WATCHED: bool = false;

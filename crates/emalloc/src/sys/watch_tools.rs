@@ -1,8 +1,12 @@
-//! Telling whichever of valgrind and the address sanitizer watches the program.
+//! Telling whichever of valgrind and the address sanitizer watches the program, in builds for them.
+// `watch_none.rs` stands for each tool that the build is not for.
+#![allow(clippy::duplicate_mod)]
 
-#[path = "watch_asan.rs"]
+#[cfg_attr(feature = "asan", path = "watch_asan.rs")]
+#[cfg_attr(not(feature = "asan"), path = "watch_none.rs")]
 mod asan;
-#[path = "watch_valgrind.rs"]
+#[cfg_attr(feature = "valgrind", path = "watch_valgrind.rs")]
+#[cfg_attr(not(feature = "valgrind"), path = "watch_none.rs")]
 mod valgrind;
 
 /// Whether anybody may be told.
