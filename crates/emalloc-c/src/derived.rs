@@ -1,26 +1,14 @@
-//! Owns what is made of a target's few operations: sums of sizes with their overflow, and copies of texts.
+//! Owns what is made of a target's few operations: blocks for sums of sizes, aligned ones, and copies of texts.
 
 use core::ffi::{CStr, c_char};
 use core::ptr;
 
-use emalloc::heap::{AllocError, Site};
+use emalloc::heap::Site;
+use emalloc::interface::sum;
 
 use crate::error::{EmallocError, Kind, NoAlignment};
 use crate::fatal::refuse;
 use crate::target::Target;
-
-/// `count * size + offset`, or the error that the original reports.
-#[inline]
-pub fn sum(count: usize, size: usize, offset: usize) -> Result<usize, AllocError> {
-    let bytes = count
-        .checked_mul(size)
-        .and_then(|bytes| bytes.checked_add(offset));
-    bytes.ok_or(AllocError::Overflow {
-        count,
-        size,
-        offset,
-    })
-}
 
 pub fn safe_alloc<T: Target>(
     target: T,
@@ -47,7 +35,7 @@ pub fn alloc_aligned<T: Target>(target: T, align: usize, size: usize, at: Site<'
     }
     let error = NoAlignment(align);
     let told = EmallocError::new(Kind::Setting, &error, at.into());
-    refuse(target.asked(), &told, &error, at)
+    refuse(target.asked(), &told, &format_args!("{error} at {at}"))
 }
 
 /// # Safety
@@ -83,12 +71,21 @@ pub unsafe fn strndup<T: Target>(
     at: Site<'_>,
 ) -> *mut c_char {
     let copy = safe_alloc(target, (1, length, 1), at).cast::<c_char>();
+    // SAFETY: a new block of one byte more than the text, or null; the rest is the caller's promise.
+    unsafe { fill(copy, text, length) }
+}
+
+/// The copy with the text in it and a NUL behind; null is left alone.
+///
+/// # Safety
+/// `text` is `length` bytes long; `copy` is null, or a block of one byte more that overlaps nothing of it.
+pub unsafe fn fill(copy: *mut c_char, text: *const c_char, length: usize) -> *mut c_char {
     if copy.is_null() {
         return copy;
     }
-    // SAFETY: the new block is one byte longer than the text and overlaps nothing.
+    // SAFETY: the caller's promise.
     unsafe { ptr::copy_nonoverlapping(text, copy, length) };
-    // SAFETY: that byte.
+    // SAFETY: the byte behind.
     unsafe { copy.add(length).write(0) };
     copy
 }

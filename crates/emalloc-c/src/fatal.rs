@@ -9,8 +9,6 @@ use std::io::{Write, stderr};
 use std::process;
 use std::sync::Mutex;
 
-use emalloc::heap::Site;
-
 use crate::error::EmallocError;
 use crate::heap::EmallocHeap;
 
@@ -112,12 +110,11 @@ pub fn refuse(
     heap: Option<&EmallocHeap>,
     error: &EmallocError,
     text: &dyn fmt::Display,
-    at: Site<'_>,
 ) -> *mut u8 {
     if decide(heap, error) == Action::Continue {
         return ptr::null_mut();
     }
-    end(&format_args!("\nFatal error: {text} at {at}"), 255)
+    end(&format_args!("\nFatal error: {text}"), 255)
 }
 
 /// `emalloc_set_fatal_handler`

@@ -3,12 +3,12 @@
 use core::ffi::{CStr, c_char, c_void};
 use core::ptr;
 
-use emalloc::heap::AllocError;
+use emalloc::interface::sum;
 use emalloc::sys;
 
-use crate::derived::sum;
+use crate::derived::fill;
 use crate::error::{EmallocError, OutOfMemory};
-use crate::fatal::{Action, decide, end};
+use crate::fatal::{Action, decide, end, refuse};
 use crate::site::NOWHERE;
 
 /// Asks the program when the system has nothing left, until `request` is served or that is of no use.
@@ -35,16 +35,8 @@ fn with_sum(
 ) -> *mut c_void {
     match sum(count, size, offset) {
         Ok(bytes) => call(bytes),
-        Err(error) => refuse(&error),
+        Err(error) => refuse(None, &EmallocError::of_request(&error, NOWHERE), &error).cast(),
     }
-}
-
-#[cold]
-fn refuse(error: &AllocError) -> *mut c_void {
-    if decide(None, &EmallocError::of_request(error, NOWHERE)) == Action::Continue {
-        return ptr::null_mut();
-    }
-    end(&format_args!("\nFatal error: {error}"), 255)
 }
 
 /// `pemalloc`
@@ -138,14 +130,8 @@ pub unsafe extern "C" fn emalloc_persistent_strndup(
     length: usize,
 ) -> *mut c_char {
     let copy = emalloc_persistent_safe_alloc(1, length, 1).cast::<c_char>();
-    if copy.is_null() {
-        return copy;
-    }
-    // SAFETY: the new block is one byte longer than the text and overlaps nothing.
-    unsafe { ptr::copy_nonoverlapping(text, copy, length) };
-    // SAFETY: that byte.
-    unsafe { copy.add(length).write(0) };
-    copy
+    // SAFETY: a new block of one byte more than the text, or null; the rest is the caller's promise.
+    unsafe { fill(copy, text, length) }
 }
 
 /// `pefree`

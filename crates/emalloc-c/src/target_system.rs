@@ -60,6 +60,7 @@ impl Target for OfSystem {
     }
 
     fn refuse(self, error: AllocError, at: Site<'_>) -> *mut u8 {
-        refuse(None, &EmallocError::of_request(&error, at), &error, at)
+        let text = format_args!("{error} at {at}");
+        refuse(None, &EmallocError::of_request(&error, at), &text)
     }
 }

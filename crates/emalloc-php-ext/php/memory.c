@@ -146,24 +146,15 @@ static void check_hard_limit(size_t limit, size_t size)
 #endif
 
 /* What becomes of a request of our handlers. */
-static bool refused(emalloc_refusal refusal, size_t limit, size_t size)
+static bool refused(int kind, const char *text, size_t limit, size_t size)
 {
-	char text[128];
-	switch (refusal) {
-		case EMALLOC_REFUSED_LIMIT:
-			snprintf(text, sizeof(text), "Allowed memory size of %zu bytes exhausted (tried to allocate %zu bytes)", limit, size);
-			if (tell(EMALLOC_PHP_LIMIT, text) != EMALLOC_PHP_BEYOND) {
-				return false;
-			}
-			check_hard_limit(limit, size);
-			return true;
-		case EMALLOC_REFUSED_OVERFLOW:
-			snprintf(text, sizeof(text), "Possible integer overflow in memory allocation (%zu + %zu)", size, (size_t) ZEND_MM_PAGE_SIZE);
-			return tell(EMALLOC_PHP_OVERFLOW, text) == EMALLOC_PHP_BEYOND;
-		default:
-			snprintf(text, sizeof(text), "Out of memory (allocated %zu bytes) (tried to allocate %zu bytes)", limit, size);
-			return tell(EMALLOC_PHP_MEMORY, text) == EMALLOC_PHP_BEYOND;
+	if (tell(kind, text) != EMALLOC_PHP_BEYOND) {
+		return false;
 	}
+	if (kind == EMALLOC_PHP_LIMIT) {
+		check_hard_limit(limit, size);
+	}
+	return true;
 }
 
 static void fault(emalloc_text text)

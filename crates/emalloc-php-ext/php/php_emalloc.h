@@ -41,8 +41,6 @@ typedef struct {
 	uint32_t line;
 } emalloc_frame;
 
-typedef enum { EMALLOC_REFUSED_LIMIT, EMALLOC_REFUSED_STORAGE, EMALLOC_REFUSED_OVERFLOW } emalloc_refusal;
-
 typedef enum { EMALLOC_OFF, EMALLOC_WATCH, EMALLOC_HEAP } emalloc_mode;
 
 typedef struct {
@@ -51,7 +49,7 @@ typedef struct {
 	void (*free)(zend_mm_heap *heap, void *block);
 	void *(*resize)(zend_mm_heap *heap, void *block, size_t size);
 	size_t (*size)(zend_mm_heap *heap, void *block);
-	bool (*refused)(emalloc_refusal refusal, size_t limit, size_t size);
+	bool (*refused)(int kind, const char *text, size_t limit, size_t size);
 	void (*fault)(emalloc_text text);
 	size_t (*frames)(emalloc_frame *frames, size_t most, bool freeing);
 	bool (*request_is_over)(void);

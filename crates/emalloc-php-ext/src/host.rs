@@ -1,7 +1,7 @@
 //! Owns what crosses the border to C: what the glue does for us ([`Host`]),
 //! where PHP is ([`Frame`]), and PHP arrays to be made ([`Output`]).
 
-use core::ffi::{c_int, c_void};
+use core::ffi::{c_char, c_int, c_void};
 use core::ptr;
 use core::slice;
 use std::borrow::Cow;
@@ -93,18 +93,6 @@ impl Frame {
     };
 }
 
-/// Why a request for memory was refused, as the glue hears it.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub enum Refusal {
-    /// `memory_limit` stands in the way.
-    Limit,
-    /// The storage has no more.
-    Storage,
-    /// No address can count that far.
-    Overflow,
-}
-
 /// What the glue does for us. (Fields in the order of `struct emalloc_host`.)
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -119,9 +107,9 @@ pub struct Host {
     pub resize: unsafe extern "C" fn(*mut c_void, *mut u8, usize) -> *mut u8,
     /// Bytes one can hold; 0 if that is not known.
     pub size: unsafe extern "C" fn(*mut c_void, *mut u8) -> usize,
-    /// Reports a refusal (limit, size asked for) as the original does; that may jump out of the allocation. Answers
-    /// whether to serve the request all the same.
-    pub refused: unsafe extern "C" fn(Refusal, usize, usize) -> bool,
+    /// Reports a refusal (its [`Kind`](emalloc_php::refusal::Kind), the text, the limit in the way, the size asked for) as
+    /// the original does; that may jump out of the allocation. Answers whether to serve the request all the same.
+    pub refused: unsafe extern "C" fn(c_int, *const c_char, usize, usize) -> bool,
     /// Says on standard error what was wrong with a pointer, and ends the process.
     pub fault: unsafe extern "C" fn(Text) -> !,
     /// Writes at most so many of PHP's calls, the innermost first; answers how many. The last argument: a block is

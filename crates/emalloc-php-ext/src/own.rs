@@ -7,6 +7,7 @@
 //! 2 MiB. Where others had handlers in before us, their blocks may lie anywhere: then the heap is asked by its index.
 
 use core::cell::{Cell, RefCell};
+use core::ffi::c_int;
 use core::ptr::{self, NonNull};
 use std::format;
 use std::string::{String, ToString};
@@ -15,10 +16,10 @@ use emalloc::heap::{
     AllocError, Builder, Debug, Fault, FaultKind, Handler, Heap, LeakFormat, Limit, OnError, Site,
 };
 use emalloc::interface::Settings;
-use emalloc::layout::PAGE;
+use emalloc_php::refusal::{Text, Why};
 
 use crate::config::{Config, MAX_SEGMENT};
-use crate::host::{Host, Refusal, Text};
+use crate::host::{self, Host};
 use crate::single::Single;
 use crate::{direct, leaks, storage, watch};
 
@@ -143,24 +144,22 @@ pub fn set_limit(bytes: usize) -> bool {
 #[cold]
 #[inline(never)]
 pub fn refused(error: AllocError, size: usize, again: impl Fn() -> *mut u8) -> *mut u8 {
-    let (refusal, limit) = match error {
-        AllocError::Limit { limit, .. } => (Refusal::Limit, limit),
-        // As there: only where counting the pages goes over the end is it called so.
-        AllocError::Overflow { .. } if size > usize::MAX - (PAGE - 1) => (Refusal::Overflow, 0),
-        AllocError::Overflow { .. } => (Refusal::Limit, php_limit()),
-        _ => (Refusal::Storage, heap().real_usage()),
-    };
-    // SAFETY: it is the glue's function.
-    if !unsafe { (own().host().refused)(refusal, limit, size) } {
+    if !tell(Why::new(heap(), error), size) {
         return ptr::null_mut();
     }
     // The limit is in force for the next one.
     let block = heap().with_limit(Limit::Unlimited, |_| again());
     if block.is_null() {
-        // SAFETY: as above.
-        unsafe { (own().host().refused)(Refusal::Storage, heap().real_usage(), size) };
+        tell(Why::out_of_memory(heap(), size), size);
     }
     block
+}
+
+/// Has the glue report a refusal. Says whether to serve the request all the same.
+fn tell(why: Why, size: usize) -> bool {
+    let text = Text::new(&why);
+    // SAFETY: it is the glue's function, and the text is there meanwhile.
+    unsafe { (own().host().refused)(why.kind as c_int, text.as_ptr(), why.limit(), size) }
 }
 
 /// The block, unless it is certainly not ours, or none.
@@ -213,7 +212,7 @@ impl Handler for Report {
 pub fn tell_fault(fault: &Fault) -> ! {
     let text = format!("zend_mm_heap corrupted: {fault}");
     // SAFETY: it is the glue's function, and the text is there meanwhile.
-    unsafe { (own().host().fault)(Text::new(&text)) }
+    unsafe { (own().host().fault)(host::Text::new(&text)) }
 }
 
 /// The request that ends leaves nothing; `broken` if it ended with a fatal error.

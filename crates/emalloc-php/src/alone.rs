@@ -5,7 +5,9 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::arch::global_asm;
 use core::panic::PanicInfo;
 
-use crate::refusal::{abort, say};
+use emalloc::sys::abort;
+
+use crate::refusal::say;
 
 /// A panic is a defect of ours: it is named, and the process ends where it happened.
 #[panic_handler]

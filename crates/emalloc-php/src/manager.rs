@@ -8,14 +8,14 @@ use core::ffi::{CStr, c_int};
 use emalloc::heap::Retain;
 use emalloc::interface::{Settings, SettingsError};
 use emalloc::storage::{Cached, MmapAnon};
-use emalloc::{Heap, HeapError};
+use emalloc::{Heap, HeapError, sys};
 
 use crate::current::{self, started};
 use crate::faults::Faults;
 use crate::heaps::{SEGMENT_TEXT, zend_mm_shutdown};
 use crate::large_pages::{self, LargePages};
 use crate::record::Record;
-use crate::refusal::{end, say};
+use crate::refusal::say;
 use crate::tracked::Tracked;
 
 /// Where the segments of PHP's heaps come from, and where they wait between requests.
@@ -100,7 +100,7 @@ impl PhpSettings {
 /// Nonsense in the environment ends the process as the original does: a text on standard error, status 255.
 fn refuse(error: &SettingsError) -> ! {
     say(error);
-    end(255)
+    sys::exit(255)
 }
 
 struct Once(OnceCell<PhpSettings>);
@@ -127,7 +127,7 @@ pub extern "C" fn start_memory_manager() {
             Ok(heap) => Record::of_heap(heap, core::ptr::null_mut()),
             Err(error) => {
                 say(&format_args!("Can't initialize heap: {error}"));
-                end(255)
+                sys::exit(255)
             }
         }
     };

@@ -3,14 +3,17 @@
 
 use core::ffi::{c_char, c_void};
 
-use crate::refusal::{address, end, length_and_one, say};
+use emalloc::sys;
+
+use crate::refusal::{address, length_and_one, say};
+use crate::safe::fill;
 
 /// Ends the process: the system has no memory left.
 #[cold]
 pub fn out_of_memory() -> ! {
     say(&"Out of memory");
     // What is registered to run at the end runs, as in the original.
-    end(1)
+    sys::exit(1)
 }
 
 /// `malloc` that never answers null, but for size 0.
@@ -76,11 +79,8 @@ pub unsafe extern "C" fn zend_strndup(text: *const c_char, length: usize) -> *mu
         return core::ptr::null_mut();
     };
     let copy = __zend_malloc(bytes).cast::<c_char>();
-    // SAFETY: the caller's promise; the copy is one byte longer and overlaps nothing.
-    unsafe { copy.copy_from_nonoverlapping(text, length) };
-    // SAFETY: that byte.
-    unsafe { copy.add(length).write(0) };
-    copy
+    // SAFETY: a new block of one byte more than the text; the rest is the caller's promise.
+    unsafe { fill(copy, text, length) }
 }
 
 /// `count * size + offset` bytes. (`safe_pemalloc`)

@@ -14,7 +14,7 @@ use crate::takeover;
 use crate::tracked::Tracked;
 
 /// The limit of a heap that was given none: the original's.
-const NO_LIMIT: usize = isize::MAX as usize;
+pub(crate) const NO_LIMIT: usize = isize::MAX as usize;
 
 /// How far beyond a small memory limit a script may get until it is ended, in percent (PHP 8.2.36).
 const HARD_PERCENT: usize = 200;

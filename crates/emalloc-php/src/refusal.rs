@@ -10,9 +10,12 @@ use core::fmt::{self, Write};
 use core::ptr::{self, NonNull};
 
 use emalloc::heap::{AllocError, Fault, Heap, Limit};
+use emalloc::interface::sum;
+use emalloc::storage::StorageError;
+use emalloc::sys;
 
 use crate::current;
-use crate::record::Record;
+use crate::record::{NO_LIMIT, Record};
 use crate::takeover;
 
 /// What was refused, for the hook. (`struct emalloc_php_refusal`)
@@ -110,36 +113,87 @@ impl Request {
 pub fn refused(record: &Record, heap: &Heap, request: Request, error: AllocError) -> *mut c_void {
     match error {
         AllocError::Limit { .. } => at_limit(record, heap, request, error),
-        // What no address can count: as the original, which rounds up to pages, with its text.
-        AllocError::Overflow { size, .. } if size > usize::MAX - PAGE + 1 => null_after(
-            Kind::Overflow,
-            record.fallible(),
-            &format_args!("Possible integer overflow in memory allocation ({size} + {PAGE})"),
-        ),
-        AllocError::Overflow { size, .. } => {
-            let limit = match heap.limit() {
-                Limit::Bytes(limit) => limit,
-                Limit::Unlimited => isize::MAX as usize,
-            };
-            let error = AllocError::Limit {
-                limit,
-                held: heap.real_usage(),
-                requested: size,
-            };
-            null_after(Kind::Limit, record.fallible(), &error)
-        }
         AllocError::BadPointer(fault) => match request {
             Request::Resize(block, size) if takeover::is_others(block) => {
                 takeover::copy_others(block, size)
             }
             _ => corrupted(&fault),
         },
-        error => null_after(Kind::Memory, record.fallible(), &error),
+        error => {
+            let why = Why::new(heap, error);
+            null_after(why.kind, record.fallible(), &why)
+        }
     }
 }
 
 /// The system's page, as the original's texts name it.
 const PAGE: usize = 4096;
+
+/// Why a heap has refused a request, as the original sees it. Displays in its words.
+#[derive(Clone, Copy, Debug)]
+pub struct Why {
+    /// Which of its reasons that is.
+    pub kind: Kind,
+    error: AllocError,
+}
+
+impl Why {
+    /// The reason for `error`.
+    pub fn new(heap: &Heap, error: AllocError) -> Self {
+        let (kind, error) = match error {
+            AllocError::Limit { .. } => (Kind::Limit, error),
+            // The original rounds up to pages; what no address can count then is an overflow, all below is beyond the limit.
+            AllocError::Overflow { size, .. } if size > usize::MAX - PAGE + 1 => {
+                (Kind::Overflow, error)
+            }
+            AllocError::Overflow { size, .. } => {
+                let limit = match heap.limit() {
+                    Limit::Bytes(limit) => limit.min(NO_LIMIT),
+                    Limit::Unlimited => NO_LIMIT,
+                };
+                let error = AllocError::Limit {
+                    limit,
+                    held: heap.real_usage(),
+                    requested: size,
+                };
+                (Kind::Limit, error)
+            }
+            error => (Kind::Memory, error),
+        };
+        Self { kind, error }
+    }
+
+    /// The reason why `size` bytes are refused though no limit is in the way any more.
+    pub fn out_of_memory(heap: &Heap, size: usize) -> Self {
+        let error = AllocError::Storage {
+            cause: StorageError::Exhausted { requested: size },
+            held: heap.real_usage(),
+            requested: size,
+        };
+        let kind = Kind::Memory;
+        Self { kind, error }
+    }
+
+    /// The limit in the way; 0 where it is another reason.
+    pub fn limit(&self) -> usize {
+        match self.error {
+            AllocError::Limit { limit, .. } => limit,
+            _ => 0,
+        }
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.error {
+            AllocError::Overflow { size, .. } => write!(
+                f,
+                "Possible integer overflow in memory allocation ({size} + {PAGE})"
+            ),
+            error => error.fmt(f),
+        }
+    }
+}
 
 /// The limit stands in the way: PHP decides, or is reporting it already and gets what it needs for that.
 fn at_limit(record: &Record, heap: &Heap, request: Request, error: AllocError) -> *mut c_void {
@@ -179,13 +233,11 @@ fn null_after(kind: Kind, fallible: bool, text: &dyn fmt::Display) -> *mut c_voi
 pub fn tell(kind: Kind, fallible: bool, text: &dyn fmt::Display) -> c_int {
     let Some(hook) = STATE.hook.get() else {
         say(&format_args!("\nFatal error: {text}"));
-        end(255)
+        sys::exit(255)
     };
-    let mut buffer = Text::new();
-    // What does not fit is left out; no text of ours is that long.
-    let _ = write!(buffer, "{text}");
+    let buffer = Text::new(text);
     let refusal = Refusal {
-        text: buffer.0.as_ptr().cast(),
+        text: buffer.as_ptr(),
         kind: kind as c_int,
         fallible,
     };
@@ -194,11 +246,20 @@ pub fn tell(kind: Kind, fallible: bool, text: &dyn fmt::Display) -> c_int {
 }
 
 /// A text in place, with a NUL behind.
-struct Text([u8; 256], usize);
+pub struct Text([u8; 256], usize);
 
 impl Text {
-    fn new() -> Self {
-        Self([0; 256], 0)
+    /// The text of something. What does not fit is left out; none of ours is that long.
+    pub fn new(text: &dyn fmt::Display) -> Self {
+        let mut written = Self([0; 256], 0);
+        // Writing to it never fails.
+        let _ = write!(written, "{text}");
+        written
+    }
+
+    /// As C has it, as long as this is there.
+    pub fn as_ptr(&self) -> *const c_char {
+        self.0.as_ptr().cast()
     }
 }
 
@@ -216,21 +277,7 @@ impl Write for Text {
 #[cold]
 pub fn corrupted(fault: &Fault) -> ! {
     say(fault);
-    abort()
-}
-
-/// Ends the process as after a wrong pointer.
-#[cold]
-pub fn abort() -> ! {
-    // SAFETY: no condition.
-    unsafe { libc::abort() }
-}
-
-/// Ends the process; what is registered to run at the end runs, as in the original.
-#[cold]
-pub fn end(status: c_int) -> ! {
-    // SAFETY: no condition.
-    unsafe { libc::exit(status) }
+    sys::abort()
 }
 
 /// Standard error, written to without allocating.
@@ -238,9 +285,7 @@ struct Stderr;
 
 impl Write for Stderr {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        // There is nowhere else to say that this failed.
-        // SAFETY: there are that many bytes.
-        unsafe { libc::write(libc::STDERR_FILENO, text.as_ptr().cast(), text.len()) };
+        sys::write_stderr(text.as_bytes());
         Ok(())
     }
 }
@@ -256,17 +301,7 @@ pub fn say(text: &dyn fmt::Display) {
 /// answer but null.
 #[inline(always)]
 pub fn address(count: usize, size: usize, offset: usize) -> Option<usize> {
-    let bytes = count
-        .checked_mul(size)
-        .and_then(|bytes| bytes.checked_add(offset));
-    if bytes.is_none() {
-        overflow(&AllocError::Overflow {
-            count,
-            size,
-            offset,
-        });
-    }
-    bytes
+    sum(count, size, offset).inspect_err(overflow).ok()
 }
 
 /// `length + 1`, likewise.

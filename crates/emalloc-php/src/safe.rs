@@ -55,12 +55,22 @@ pub unsafe extern "C" fn _estrndup(text: *const c_char, length: usize) -> *mut c
         return ptr::null_mut();
     };
     let copy = _emalloc(bytes).cast::<c_char>();
+    // SAFETY: a new block of one byte more than the text, or null; the rest is the caller's promise.
+    unsafe { fill(copy, text, length) }
+}
+
+/// The copy with the text in it and a NUL behind; null is left alone.
+///
+/// # Safety
+/// There are `length` bytes at `text`; `copy` is null, or a block of one byte more that overlaps nothing of it.
+#[inline(always)]
+pub(crate) unsafe fn fill(copy: *mut c_char, text: *const c_char, length: usize) -> *mut c_char {
     if copy.is_null() {
         return copy;
     }
-    // SAFETY: the caller's promise; the copy is one byte longer and overlaps nothing.
+    // SAFETY: the caller's promise.
     unsafe { copy.copy_from_nonoverlapping(text, length) };
-    // SAFETY: that byte.
+    // SAFETY: the byte behind.
     unsafe { copy.add(length).write(0) };
     copy
 }

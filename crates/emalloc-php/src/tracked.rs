@@ -7,12 +7,13 @@ use core::ffi::c_void;
 use core::ptr;
 
 use emalloc::heap::AllocError;
+use emalloc::sys;
 
 use crate::current::started;
 use crate::handlers::Handlers;
 use crate::persistent::{__zend_malloc, __zend_realloc};
 use crate::record::Record;
-use crate::refusal::{BEYOND, Kind, abort, say, tell, zend_alloc_in_memory_limit_error_reporting};
+use crate::refusal::{BEYOND, Kind, say, tell, zend_alloc_in_memory_limit_error_reporting};
 
 /// The live blocks, with the size that was asked for.
 #[derive(Default)]
@@ -90,7 +91,7 @@ impl Tracked {
         let size = self.blocks.borrow_mut().remove(&block.addr());
         let Some(size) = size else {
             say(&"Trying to free pointer not allocated through ZendMM");
-            abort()
+            sys::abort()
         };
         self.usage.set(self.usage.get() - size);
         size
@@ -137,7 +138,7 @@ fn current<'a>() -> (&'a Record, &'a Tracked) {
     let Some(tracked) = record.tracked() else {
         // Only somebody who took these handlers for another heap comes here.
         say(&"the current heap does not track its blocks");
-        abort()
+        sys::abort()
     };
     (record, tracked)
 }

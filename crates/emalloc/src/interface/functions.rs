@@ -7,22 +7,9 @@ use core::ffi::{CStr, c_char};
 use core::ptr::{self, NonNull};
 
 use super::current::current;
+use super::sum::sum;
 use crate::heap::{AllocError, Heap, Site, fatal};
 use crate::sys;
-
-/// `count * size + offset`, or the error that the original reports.
-#[inline]
-fn sum(count: usize, size: usize, offset: usize) -> Result<usize, AllocError> {
-    let overflow = AllocError::Overflow {
-        count,
-        size,
-        offset,
-    };
-    count
-        .checked_mul(size)
-        .and_then(|bytes| bytes.checked_add(offset))
-        .ok_or(overflow)
-}
 
 /// Reports an overflow to the current heap's handler, which by default ends the process; without a heap, just ends it.
 #[cold]

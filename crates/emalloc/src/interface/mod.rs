@@ -19,6 +19,7 @@ mod functions;
 mod settings;
 mod sited;
 mod size;
+mod sum;
 mod value;
 
 #[cfg(feature = "std")]
@@ -32,4 +33,5 @@ pub use functions::{
 pub use settings::{Settings, SettingsError};
 pub use sited::Sited;
 pub use size::{ParseSizeError, parse_size};
+pub use sum::sum;
 pub use value::HeapBox;
