@@ -4,7 +4,7 @@
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use emalloc::storage::{Capabilities, Grant, Storage, StorageError};
+use emalloc::storage::{Grant, Storage, StorageError};
 
 /// `S`, with large pages asked for each grant if somebody wants that.
 #[derive(Debug)]
@@ -30,24 +30,13 @@ impl<S: Storage> LargePages<S> {
 
 // SAFETY: all memory is the inner storage's.
 unsafe impl<S: Storage> Storage for LargePages<S> {
-    fn name(&self) -> &str {
-        self.0.name()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.0.capabilities()
-    }
+    emalloc::storage::forward_storage!(|self| self.0; name, capabilities, free, discard, will_fill, request_ended, trim);
 
     fn allocate(&self, size: usize, align: usize) -> Result<Grant, StorageError> {
         let grant = self.0.allocate(size, align)?;
         // SAFETY: just granted.
         unsafe { self.ask(grant.start, size) };
         Ok(grant)
-    }
-
-    unsafe fn free(&self, start: NonNull<u8>, size: usize, align: usize) {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.free(start, size, align) }
     }
 
     unsafe fn resize(
@@ -76,23 +65,5 @@ unsafe impl<S: Storage> Storage for LargePages<S> {
         // SAFETY: just granted.
         unsafe { self.ask(grant.start, new) };
         Ok(grant)
-    }
-
-    unsafe fn discard(&self, start: NonNull<u8>, size: usize) -> bool {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.discard(start, size) }
-    }
-
-    unsafe fn will_fill(&self, start: NonNull<u8>, size: usize) {
-        // SAFETY: the caller's promise.
-        unsafe { self.0.will_fill(start, size) }
-    }
-
-    fn request_ended(&self) {
-        self.0.request_ended();
-    }
-
-    fn trim(&self) -> usize {
-        self.0.trim()
     }
 }

@@ -1,7 +1,7 @@
 //! The wrapper `budget`: a byte limit that many heaps share. Owns the arithmetic of
 //! what is held; exact between threads, without a lock, and nested by composition.
 
-use super::{Capabilities, Grant, Storage, StorageError};
+use super::{Grant, Storage, StorageError, forward_storage};
 use core::fmt;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -190,12 +190,10 @@ impl<S> Budget<S> {
 // SAFETY: all memory is the inner storage's, handed through unchanged; a refusal here comes
 // before the inner storage is asked, and one there is undone here.
 unsafe impl<S: Storage> Storage for Budget<S> {
+    forward_storage!(|self| self.inner; capabilities, discard, will_fill, request_ended, trim);
+
     fn name(&self) -> &str {
         "budget"
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
     }
 
     fn allocate(&self, size: usize, align: usize) -> Result<Grant, StorageError> {
@@ -232,23 +230,5 @@ unsafe impl<S: Storage> Storage for Budget<S> {
             // SAFETY: as for `free`.
             unsafe { self.inner.move_resize(start, old, new, align) }
         })
-    }
-
-    unsafe fn discard(&self, start: NonNull<u8>, size: usize) -> bool {
-        // SAFETY: as for `free`.
-        unsafe { self.inner.discard(start, size) }
-    }
-
-    unsafe fn will_fill(&self, start: NonNull<u8>, size: usize) {
-        // SAFETY: as for `free`.
-        unsafe { self.inner.will_fill(start, size) }
-    }
-
-    fn request_ended(&self) {
-        self.inner.request_ended();
-    }
-
-    fn trim(&self) -> usize {
-        self.inner.trim()
     }
 }

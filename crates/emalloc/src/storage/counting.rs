@@ -1,6 +1,6 @@
 //! The wrapper `counting`: says what was asked of a storage and what is still out. For tests and figures.
 
-use super::{Capabilities, Grant, Storage, StorageError};
+use super::{Capabilities, Grant, Storage, StorageError, forward_storage};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -129,6 +129,8 @@ fn one_more(counter: &AtomicUsize) {
 
 // SAFETY: every call is the inner storage's, handed through unchanged.
 unsafe impl<S: Storage> Storage for Counting<S> {
+    forward_storage!(|self| self.inner; will_fill, request_ended);
+
     fn name(&self) -> &str {
         "counting"
     }
@@ -188,15 +190,6 @@ unsafe impl<S: Storage> Storage for Counting<S> {
             one_more(&self.discarded);
         }
         given
-    }
-
-    unsafe fn will_fill(&self, start: NonNull<u8>, size: usize) {
-        // SAFETY: as for `free`.
-        unsafe { self.inner.will_fill(start, size) }
-    }
-
-    fn request_ended(&self) {
-        self.inner.request_ended();
     }
 
     fn trim(&self) -> usize {

@@ -1,7 +1,7 @@
 //! The wrapper `failing`: refuses the n-th call, or every one from the n-th on.
 //! For tests of what happens when memory runs out at the worst moment.
 
-use super::{Capabilities, Grant, Storage, StorageError};
+use super::{Grant, Storage, StorageError, forward_storage};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -95,22 +95,15 @@ impl<S> Failing<S> {
 // SAFETY: all memory is the inner storage's, handed through unchanged; a refusal comes
 // before the inner storage is asked.
 unsafe impl<S: Storage> Storage for Failing<S> {
+    forward_storage!(|self| self.inner; capabilities, free, discard, will_fill, request_ended, trim);
+
     fn name(&self) -> &str {
         "failing"
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
     }
 
     fn allocate(&self, size: usize, align: usize) -> Result<Grant, StorageError> {
         self.pass(size)?;
         self.inner.allocate(size, align)
-    }
-
-    unsafe fn free(&self, start: NonNull<u8>, size: usize, align: usize) {
-        // SAFETY: the grant is the inner storage's, and the caller vouches for the rest.
-        unsafe { self.inner.free(start, size, align) }
     }
 
     unsafe fn resize(
@@ -121,7 +114,7 @@ unsafe impl<S: Storage> Storage for Failing<S> {
         align: usize,
     ) -> Result<(), StorageError> {
         self.pass(new)?;
-        // SAFETY: as for `free`.
+        // SAFETY: the grant is the inner storage's, and the caller vouches for the rest.
         unsafe { self.inner.resize(start, old, new, align) }
     }
 
@@ -135,23 +128,5 @@ unsafe impl<S: Storage> Storage for Failing<S> {
         self.pass(new)?;
         // SAFETY: as for `free`.
         unsafe { self.inner.move_resize(start, old, new, align) }
-    }
-
-    unsafe fn discard(&self, start: NonNull<u8>, size: usize) -> bool {
-        // SAFETY: as for `free`.
-        unsafe { self.inner.discard(start, size) }
-    }
-
-    unsafe fn will_fill(&self, start: NonNull<u8>, size: usize) {
-        // SAFETY: as for `free`.
-        unsafe { self.inner.will_fill(start, size) }
-    }
-
-    fn request_ended(&self) {
-        self.inner.request_ended();
-    }
-
-    fn trim(&self) -> usize {
-        self.inner.trim()
     }
 }

@@ -32,6 +32,7 @@ pub use cached::Cached;
 pub use counting::{Counting, Counts};
 pub use failing::Failing;
 pub use fixed::Fixed;
+pub use forward::forward_storage;
 pub use malloc::{MALLOC, Malloc};
 #[cfg(unix)]
 pub use mmap::{MMAP_ANON, MmapAnon, MmapZero};

@@ -5,10 +5,9 @@ pub use super::builtin::{BuiltIn, DefaultStorage};
 pub use super::opened::Opened;
 
 use super::builtin::{self, BUILT_IN};
-use super::forward::forward_storage;
-use super::{Capabilities, Grant, Storage, StorageError};
+use super::{Storage, StorageError, forward_storage};
 use core::fmt;
-use core::ptr::{self, NonNull};
+use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 /// How many of its own storages a program can [`register`].

@@ -1,10 +1,8 @@
 //! With `alloc`: storages behind `Arc` (shared between heaps and threads) and `Box`.
 
-use super::forward::forward_storage;
-use super::{Capabilities, Grant, Storage, StorageError};
+use super::{Storage, forward_storage};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
-use core::ptr::NonNull;
 
 // SAFETY: the target keeps the contract's promises; any clone reaches the same target,
 // which stays where it is when the `Arc` moves.

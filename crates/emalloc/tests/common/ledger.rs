@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ptr::NonNull;
 use std::sync::Mutex;
 
-use emalloc::storage::{Capabilities, Grant, Storage, StorageError};
+use emalloc::storage::{Grant, Storage, StorageError};
 
 /// What is granted, as ranges that do not touch, and the most there was.
 #[derive(Debug, Default)]
@@ -105,12 +105,10 @@ impl<S: Storage> Ledger<S> {
 
 // SAFETY: all memory is the inner storage's, handed through.
 unsafe impl<S: Storage> Storage for Ledger<S> {
+    emalloc::storage::forward_storage!(|self| self.inner; capabilities, discard, trim);
+
     fn name(&self) -> &str {
         "ledger"
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
     }
 
     fn allocate(&self, size: usize, align: usize) -> Result<Grant, StorageError> {
@@ -170,11 +168,6 @@ unsafe impl<S: Storage> Storage for Ledger<S> {
         Ok(grant)
     }
 
-    unsafe fn discard(&self, start: NonNull<u8>, size: usize) -> bool {
-        // SAFETY: as the caller vouches.
-        unsafe { self.inner.discard(start, size) }
-    }
-
     unsafe fn will_fill(&self, start: NonNull<u8>, size: usize) {
         let mut book = self.book.lock().unwrap();
         self.ensure_whole(start.addr().get(), size);
@@ -185,9 +178,5 @@ unsafe impl<S: Storage> Storage for Ledger<S> {
 
     fn request_ended(&self) {
         self.book.lock().unwrap().requests += 1;
-    }
-
-    fn trim(&self) -> usize {
-        self.inner.trim()
     }
 }
