@@ -168,6 +168,17 @@ pub fn contenders(only: &[String]) -> Result<(Vec<Contender>, Vec<String>)> {
             Err(error) => missing.push(format!("{name}: {error:#}")),
         }
     }
+    let unknown = |choice: &&String| {
+        let mut named = all
+            .iter()
+            .filter(|one| one.name == name_of(choice))
+            .peekable();
+        named.peek().is_some() && !named.any(|one| one.is(choice))
+    };
+    if let Some(choice) = only.iter().find(unknown) {
+        let settings = Setting::ALL.map(Setting::name).join(", ");
+        bail!("there is no {choice}; emalloc's settings are {settings}");
+    }
     all.retain(|contender| {
         contender.name == "null"
             || only.is_empty()

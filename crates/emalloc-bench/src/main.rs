@@ -96,9 +96,17 @@ fn run_traces(arguments: &Arguments, all: &mut [Contender]) -> Result<Vec<Vec<Li
 }
 
 fn run_micro(all: &mut [Contender], kind: &str, rounds: usize) -> Result<Vec<Vec<MicroLine>>> {
-    let cases = Case::all().into_iter();
+    let mut cases = Case::all();
+    let mut kinds: Vec<_> = cases.iter().map(|case| case.kind()).collect();
+    kinds.dedup();
+    cases.retain(|case| case.kind().starts_with(kind));
+    ensure!(
+        !cases.is_empty(),
+        "there is no micro benchmark {kind}; there are {}",
+        kinds.join(", ")
+    );
     cases
-        .filter(|case| case.kind().starts_with(kind))
+        .into_iter()
         .map(|case| {
             eprintln!("{case} ...");
             let values = micro::rounds(all, case, rounds)?;

@@ -54,6 +54,16 @@ fn an_unknown_allocator_is_answered_with_the_known_ones() {
     let output = bench(&[TRACE, "--only", "nonesuch"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("there are null, emalloc, zend"));
+    let output = bench(&[TRACE, "--only", "emalloc:nonesuch"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("settings are default, recommended, frugal"));
+}
+
+#[test]
+fn an_unknown_micro_benchmark_is_answered_with_the_known_ones() {
+    let output = bench(&["--micro", "nonesuch", "--only", "null"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("there are life, pairs, growth"));
 }
 
 #[test]

@@ -10,7 +10,7 @@ pub enum Exit {
     Fine = 0,
     /// Something was found: a refusal, a failed check.
     Found = 1,
-    /// The command line is wrong. (clap ends with the same code by itself.)
+    /// The command line is wrong.
     Usage = 2,
     /// Input cannot be read, or output not be written.
     Unreadable = 3,

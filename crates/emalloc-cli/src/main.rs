@@ -16,7 +16,10 @@ use args::{Cli, Command};
 use exit::Exit;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(said) => return ended(said.print().map(|()| usage(&said))).into(),
+    };
     let mut out = io::stdout().lock();
     let done = match &cli.command {
         Command::Replay(args) => commands::replay::run(args, &mut out),
@@ -25,13 +28,24 @@ fn main() -> ExitCode {
         Command::Completions { shell } => commands::shell::completions(*shell, &mut out),
         Command::Man => commands::shell::man(&mut out),
     };
-    let exit = done.and_then(|exit| out.flush().map(|()| exit));
-    match exit {
-        Ok(exit) => exit.into(),
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Exit::Fine.into(),
-        Err(error) => {
-            eprintln!("emalloc: standard output: {error}");
-            Exit::Unreadable.into()
-        }
+    ended(done.and_then(|exit| out.flush().map(|()| exit))).into()
+}
+
+/// How it ends with a command line that is wrong, or that asks for help.
+fn usage(said: &clap::Error) -> Exit {
+    match said.use_stderr() {
+        true => Exit::Usage,
+        false => Exit::Fine,
     }
+}
+
+/// How it ends when all is written, or could not be.
+fn ended(written: io::Result<Exit>) -> Exit {
+    written.unwrap_or_else(|error| match error.kind() {
+        ErrorKind::BrokenPipe => Exit::Fine,
+        _ => {
+            eprintln!("emalloc: standard output: {error}");
+            Exit::Unreadable
+        }
+    })
 }

@@ -1,6 +1,6 @@
 //! `emalloc completions`, `emalloc man`, and the help.
 
-use crate::support::emalloc;
+use crate::support::{command, emalloc};
 
 #[test]
 fn completions_for_each_shell() {
@@ -34,4 +34,23 @@ fn the_help_of_every_command_names_exit_codes_or_shows_an_example() {
         answer.stdout,
         concat!("emalloc ", env!("CARGO_PKG_VERSION"), "\n")
     );
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn what_cannot_be_written_is_an_error() {
+    for words in [
+        &["--help"][..],
+        &["--version"],
+        &["man"],
+        &["explain", "1"],
+        &["storages", "--no-test", "--json"],
+    ] {
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        let output = command().args(words).stdout(full.unwrap()).output();
+        let output = output.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.starts_with("emalloc: standard output: "), "{said}");
+        assert_eq!(output.status.code(), Some(3), "{words:?}");
+    }
 }

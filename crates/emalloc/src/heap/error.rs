@@ -142,7 +142,7 @@ impl fmt::Display for HeapError {
             Self::SegmentSizeTooSmall { segment, needed } => {
                 write!(
                     f,
-                    "a segment of {segment} bytes is too small here, {needed} are needed"
+                    "a segment of {segment} bytes is too small, {needed} are needed for the storage's unit, or for the heap's own data and its reserve"
                 )
             }
             Self::LimitTooLow { limit, needed } => {
