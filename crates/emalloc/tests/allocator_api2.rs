@@ -8,29 +8,15 @@
 
 #[path = "common/bytes.rs"]
 mod bytes;
+#[path = "common/strict.rs"]
+mod strict;
 
 use std::alloc::Layout;
 use std::fmt::Debug;
 
-use emalloc::heap::{Fault, Handler, Heap, Limit, Site};
+use emalloc::heap::{Heap, Limit};
 use proptest::prelude::*;
-
-/// Fails the test if the heap is given a wrong pointer or a wrong size.
-struct Strict;
-
-impl Handler for Strict {
-    fn fault(&self, _: &Heap, fault: &Fault, at: Site<'_>) {
-        panic!("{fault} at {at}")
-    }
-}
-
-fn checked() -> Heap {
-    Heap::builder()
-        .checked(true)
-        .handler(Strict)
-        .build()
-        .unwrap()
-}
+use strict::{Strict, checked};
 
 fn limited() -> Heap {
     let limit = Limit::Bytes(1 << 20);

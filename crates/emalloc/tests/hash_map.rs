@@ -1,27 +1,14 @@
 //! hashbrown's maps and sets in a heap, against std's as a model.
 #![cfg(feature = "allocator-api2-02")]
 
+#[path = "common/strict.rs"]
+mod strict;
+
 use std::collections::{HashMap, HashSet};
 
-use emalloc::heap::{Fault, Handler, Heap, Limit, Site};
+use emalloc::heap::{Heap, Limit};
 use proptest::prelude::*;
-
-/// Fails the test if the heap is given a wrong pointer or a wrong size.
-struct Strict;
-
-impl Handler for Strict {
-    fn fault(&self, _: &Heap, fault: &Fault, at: Site<'_>) {
-        panic!("{fault} at {at}")
-    }
-}
-
-fn checked() -> Heap {
-    Heap::builder()
-        .checked(true)
-        .handler(Strict)
-        .build()
-        .unwrap()
-}
+use strict::{Strict, checked};
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
