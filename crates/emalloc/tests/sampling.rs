@@ -337,3 +337,26 @@ fn collapsed_stacks() {
     assert_eq!(written(Measure::AllocatedCount), [relayed(3), plain(1)]);
     assert_eq!(written(Measure::LeftBytes), [""; 0]);
 }
+
+#[test]
+fn whoever_is_shown_the_places_may_end_the_sampling() {
+    for again in [false, true] {
+        let heap = heap(100, false);
+        for line in 1..=20 {
+            for _ in 0..20 {
+                heap.allocate_at(100, place(line));
+            }
+        }
+        assert!(profiles(&heap).len() > 10);
+        let mut shown = 0;
+        let lost = heap.profile(&mut |_| {
+            shown += 1;
+            match again {
+                true => heap.start_sampling(sampling(100)).unwrap(),
+                false => heap.stop_sampling(),
+            }
+        });
+        assert_eq!((shown, lost), (1, 0));
+        heap.check().unwrap();
+    }
+}

@@ -358,13 +358,19 @@ impl Heap {
     }
 
     /// What samples tell, place by place, in no order. Answers how many samples found no room in the table, and so are
-    /// missing among the live blocks.
+    /// missing among the live blocks. No more is shown once `visit` has stopped the sampling.
     pub fn profile(&self, visit: &mut dyn FnMut(&SiteProfile)) -> u64 {
-        let Some(samples) = self.state().samples() else {
-            return 0;
-        };
-        samples.profiles().for_each(|profile| visit(&profile));
-        samples.lost()
+        let mut from = 0;
+        // Looked for each time: whoever is shown a place may end the sampling, or begin it anew.
+        while let Some((number, profile)) = self.next_profile(from) {
+            visit(&profile);
+            from = number + 1;
+        }
+        self.state().samples().map_or(0, Samples::lost)
+    }
+
+    fn next_profile(&self, from: usize) -> Option<(usize, SiteProfile)> {
+        self.state().samples()?.profile_from(from)
     }
 
     /// Writes what samples tell as collapsed stacks, for flame graphs: a line for each place, which is

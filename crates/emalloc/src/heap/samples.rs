@@ -242,9 +242,9 @@ impl Samples {
         self.used().map(|number| self.record(number).get().address)
     }
 
-    /// What is known of each place.
-    pub fn profiles(&self) -> impl Iterator<Item = SiteProfile> {
-        (0..self.sites).filter_map(|number| self.site(number).get())
+    /// What is known of the first place from number `from` on, and its number.
+    pub fn profile_from(&self, from: usize) -> Option<(usize, SiteProfile)> {
+        (from..self.sites).find_map(|number| Some((number, self.site(number).get()?)))
     }
 
     fn put(&self, record: Record) {
