@@ -57,8 +57,8 @@ impl State {
         };
         let first = place.block / PAGE;
         segment.fill(0, first, page::HEADER);
+        segment.fill(first, self.geometry.pages + 1 - first, page::HUGE_REST);
         segment.fill(first, 1, page::HUGE);
-        segment.fill(first + 1, self.geometry.pages - first, page::HUGE_REST);
         segment.header().header_pages.set(first as u32);
         segment
             .header()

@@ -220,6 +220,7 @@ impl Segment {
     /// Sets the map for `count` pages from `index` on, of which there is one at least.
     #[inline(always)]
     pub fn fill(self, index: usize, count: usize, value: u8) {
+        debug_assert!(count > 0);
         match count {
             // Most runs are short, and a call would cost more than a few words.
             0 | 1 => self.fill_ends::<1>(index, 1, value),
