@@ -19,7 +19,7 @@
  *   - What a new block holds is left over from before, unless the function says otherwise.
  *   - Where the original ends the process, a handler of the program decides first (see emalloc_set_fatal_handler).
  *   - Structs with a field `size` at the top can grow in later versions: the caller sets it to sizeof the struct that
- *     it knows.
+ *     it knows. In those that the library makes (an error, a report, an item ...) the library has set it.
  *
  * Macros defined before this file is included
  *   EMALLOC_NO_ZEND_NAMES  leaves out emalloc(), efree() ... and all other names that do not begin with emalloc_ or
