@@ -192,11 +192,18 @@ fn what_is_cut_goes_back_where_the_storage_can_cut() {
 fn usage_speaks_of_blocks_and_not_of_room_to_spare() {
     let probe: Arc<_> = probe(Malloc);
     let heap = on(&probe, SEGMENT).build().unwrap();
-    let block = heap.allocate(MIB + 1);
-    // SAFETY: alive.
-    let usable = unsafe { heap.usable_size(block) }.unwrap();
-    assert_eq!((usable, heap.usage()), (MIB + PAGE, MIB + PAGE));
-    assert!(heap.real_usage() > SEGMENT + MIB + 2 * PAGE);
+    // A round size, or one of a few words more, has a page to spare at most.
+    for (size, usable) in [(MIB, MIB), (MIB + 24, MIB + PAGE)] {
+        let block = heap.allocate(size);
+        // SAFETY: alive.
+        assert_eq!(unsafe { heap.usable_size(block) }, Ok(usable));
+        assert_eq!(heap.usage(), usable);
+        assert_eq!(heap.real_usage(), SEGMENT + MIB + 2 * PAGE);
+        // SAFETY: alive.
+        unsafe { heap.free(block) };
+    }
+    let block = heap.allocate(MIB + 2 * PAGE);
+    assert!(heap.real_usage() > SEGMENT + MIB + 4 * PAGE);
     // Within what it has room for it grows without the storage.
     let before = probe.counts();
     let block = resize(&heap, block, MIB + 3 * PAGE);

@@ -6,6 +6,7 @@ use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 
 use super::error::AllocError;
+use super::runs::FreeRun;
 use super::segment::{Kind, Page, Segment, page};
 use super::state::{SoftLimit, State};
 use super::{Heap, Limit, SoftLimitEvent};
@@ -15,6 +16,9 @@ use crate::storage::{Grant, StorageError};
 /// A heap that needs more than this is large: it will probably fill what it takes next. If not, that is no more than
 /// a third of what it has.
 const LARGE: usize = 2 * LARGE_PAGE;
+
+/// So many free runs are looked at, at most, before the heap takes more memory.
+const LOOKED_AT: usize = 32;
 
 impl State {
     /// Runs `body` with this heap as the program knows it.
@@ -93,7 +97,7 @@ impl State {
         requested: usize,
     ) -> Result<Grant, AllocError> {
         self.may_hold(size, requested)?;
-        self.make_room(size);
+        self.make_room(size, (size, align));
         match self.storage().allocate(size, align) {
             Ok(grant) => {
                 // What is not zero has its pages already.
@@ -109,8 +113,8 @@ impl State {
     }
 
     /// Gives empty segments back that would make what is held, with `more` bytes, more than blocks have needed at any
-    /// time lately: what is kept adds nothing to the peak.
-    fn make_room(&self, more: usize) {
+    /// time lately: what is kept adds nothing to the peak. The storage will be asked for a `grant` of that size and alignment.
+    fn make_room(&self, more: usize, grant: (usize, usize)) {
         // The first segment never goes: a heap with none but that to give must not look through all.
         let first = self.is_whole(self.first, self.first.header().free_pages.get() as usize);
         if self.empty_segments.get() > usize::from(first) {
@@ -118,6 +122,47 @@ impl State {
             let most = needed.max(self.need.get()).max(self.keep.get());
             self.release_empty_segments(most - more);
         }
+        if self.capabilities.discard && self.held.get() > 0 {
+            self.discard_long_runs(more, grant);
+        }
+    }
+
+    /// Gives the memory of long free runs back that would make what is resident, with `more` bytes, more than blocks have
+    /// filled at any time lately. Those may hold nothing anyway: that is not known, and costs little.
+    fn discard_long_runs(&self, more: usize, grant: (usize, usize)) {
+        // Empty segments are for `make_room`, but for the first.
+        let is_whole = |run: &FreeRun| self.is_whole(run.first.segment, run.pages);
+        let stays = |run: &FreeRun| run.first.segment == self.first || !is_whole(run);
+        let runs = || {
+            self.free_runs
+                .long(&self.geometry)
+                .take(LOOKED_AT)
+                .filter(stays)
+        };
+        let free: usize = runs()
+            .filter(|run| !is_whole(run))
+            .map(|run| run.pages * PAGE)
+            .sum();
+        let filled = (self.used() - free + more).max(self.filled.get());
+        self.filled.set(filled);
+        let mut beyond = (self.held.get() + more).saturating_sub(filled);
+        if beyond == 0 || runs().next().is_none() || self.storage().is_usual(grant.0, grant.1) {
+            return;
+        }
+        for run in runs() {
+            // Runs are taken from their beginnings.
+            let pages = run.pages.min(beyond.div_ceil(PAGE));
+            let last = run.first.plus(run.pages - pages);
+            beyond = beyond.saturating_sub(self.discard_pages(last, pages));
+            if beyond == 0 {
+                break;
+            }
+        }
+    }
+
+    /// Whether `more` bytes could be held beyond what is not empty and still be no more than blocks have needed lately.
+    pub fn has_needed(&self, more: usize) -> bool {
+        self.used().saturating_add(more) <= self.need.get().max(self.keep.get())
     }
 
     /// Bytes held in what is not empty.
@@ -131,14 +176,14 @@ impl State {
     }
 
     /// Whether a grant may grow by `more` bytes, if need be after collecting.
-    pub fn may_grow(&self, more: usize, requested: usize) -> bool {
+    pub fn may_grow(&self, more: usize, grant: (usize, usize), requested: usize) -> bool {
         let may = self.may_hold(more, requested).is_ok() || {
             self.collect_runs();
             self.drop_kept_memory();
             self.may_hold(more, requested).is_ok()
         };
         if may {
-            self.make_room(more);
+            self.make_room(more, grant);
         }
         may
     }

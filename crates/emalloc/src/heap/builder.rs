@@ -332,6 +332,7 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
             huge_segments: Cell::new(0),
             need: Cell::new(size),
             keep: Cell::new(size),
+            filled: Cell::new(size),
             retain: options.retain,
             compact: options.compact,
             held: Cell::new(size),

@@ -261,24 +261,29 @@ impl State {
 
     /// Gives back the memory of free pages, where the storage can. Answers how many bytes.
     fn discard_free_pages(&self) -> usize {
+        let free = self
+            .page_segment_list()
+            .flat_map(|segment| self.page_runs(segment));
+        free.filter(|run| run.byte == page::FREE)
+            .map(|run| self.discard_pages(run.first(), run.pages()))
+            .sum()
+    }
+
+    /// Gives back the memory of `pages` free pages. Answers how many bytes.
+    pub fn discard_pages(&self, run: Page, pages: usize) -> usize {
         let step = self.capabilities.granularity.max(PAGE) / PAGE;
-        let mut bytes = 0;
-        for segment in self.page_segment_list() {
-            for run in self.page_runs(segment).filter(|run| run.byte == page::FREE) {
-                let index = run.first().index;
-                let first = index.next_multiple_of(step);
-                let end = (index + run.pages()) / step * step;
-                let start = ptr::NonNull::new(segment.byte(first * PAGE));
-                if let (Some(start), true) = (start, first < end) {
-                    let size = (end - first) * PAGE;
-                    // SAFETY: the pages are free, inside the segment's grant, and cut to the storage's unit.
-                    if unsafe { self.storage().discard(start, size) } {
-                        bytes += size;
-                    }
-                }
-            }
+        let first = run.index.next_multiple_of(step);
+        let end = (run.index + pages) / step * step;
+        let Some(start) = ptr::NonNull::new(run.segment.byte(first * PAGE)) else {
+            return 0;
+        };
+        let size = end.saturating_sub(first) * PAGE;
+        // SAFETY: the pages are free, inside the segment's grant, and cut to the storage's unit.
+        if size > 0 && unsafe { self.storage().discard(start, size) } {
+            size
+        } else {
+            0
         }
-        bytes
     }
 }
 

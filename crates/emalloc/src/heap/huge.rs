@@ -37,7 +37,7 @@ impl State {
             );
         };
         let exact = place.size;
-        let spared = self.with_spare(exact, growing);
+        let spared = self.with_spare(exact, place.header + place.block, growing);
         let mut grant = None;
         if spared > exact {
             grant = self.acquire(spared, place.align, size).ok();
@@ -75,21 +75,32 @@ impl State {
         segment.byte(segment.header().header_pages.get() as usize * PAGE)
     }
 
+    /// Bytes of the grant of a huge segment before its block.
+    fn huge_front(&self, segment: Segment) -> usize {
+        self.huge_block(segment).addr() - segment.header().base.get().addr().get()
+    }
+
     /// Bytes the block in a huge segment can hold.
     pub fn huge_size(&self, segment: Segment) -> usize {
         segment.header().block.get()
     }
 
-    /// Bytes of a grant that needs `exact`: in eight steps per doubling, half as much again for a block that grows and
-    /// would have to be copied; exactly that near a limit.
-    fn with_spare(&self, exact: usize, growing: bool) -> usize {
-        let wanted = if growing && !self.capabilities.move_without_copy {
-            exact.saturating_add(exact / 2)
-        } else {
-            exact
-        };
-        let step = (1 << wanted.ilog2()) / 8;
-        match round_up(wanted, self.capabilities.granularity.max(step)) {
+    /// Bytes of a grant that needs `exact`, of which `front` are before the block: the block's in eight steps per doubling;
+    /// exactly that near a limit. A block that grows and would have to be copied gets half as much again; if it might
+    /// grow in place, only as far as that is no more than blocks have needed lately.
+    ///
+    /// Programs ask for round sizes with a few words of their own in front, so a page more counts as round.
+    fn with_spare(&self, exact: usize, front: usize, growing: bool) -> usize {
+        let front = front + PAGE;
+        let can = self.capabilities;
+        let ample = exact.saturating_add(exact / 2);
+        let is_ample =
+            growing && !can.move_without_copy && (!can.grow_in_place || self.has_needed(ample));
+        let wanted = if is_ample { ample } else { exact };
+        let block = wanted.saturating_sub(front).max(PAGE);
+        let spared = round_up(block, (1 << block.ilog2()) / 8)
+            .and_then(|block| round_up(block.checked_add(front)?, self.capabilities.granularity));
+        match spared {
             Some(size) if size <= isize::MAX as usize && self.is_far_from_limits(size) => size,
             _ => exact,
         }
@@ -105,7 +116,7 @@ impl State {
     /// Null if that cannot be; nothing has changed then. `align` is what a moved block must keep to.
     pub fn resize_huge(&self, segment: Segment, size: usize, align: usize) -> *mut u8 {
         let old = segment.header().size.get();
-        let front = self.huge_block(segment).addr() - segment.header().base.get().addr().get();
+        let front = self.huge_front(segment);
         let Some(exact) = size
             .checked_add(front)
             .and_then(|sum| round_up(sum, self.capabilities.granularity))
@@ -132,7 +143,7 @@ impl State {
     fn cut_huge(&self, segment: Segment, exact: usize) -> bool {
         let header = segment.header();
         let (base, old, align) = (header.base.get(), header.size.get(), header.align.get());
-        let new = self.with_spare(exact, false);
+        let new = self.with_spare(exact, self.huge_front(segment), false);
         // An eighth to spare is what a grant may have anyway, far from the limits.
         let spare = exact > old / 8 * 7 && self.is_far_from_limits(0);
         if spare || new >= old {
@@ -155,14 +166,14 @@ impl State {
         align: usize,
         size: usize,
     ) -> Option<Segment> {
-        let old = segment.header().size.get();
-        let spared = self.with_spare(exact, false);
+        let (old, grant_align) = (segment.header().size.get(), segment.header().align.get());
+        let spared = self.with_spare(exact, self.huge_front(segment), false);
         for new in [Some(spared), Some(exact).filter(|&exact| exact < spared)]
             .into_iter()
             .flatten()
         {
             // Asked before anything is done: the soft limit's handler must meet a heap that is whole.
-            if !self.may_grow(new - old, size) {
+            if !self.may_grow(new - old, (new, grant_align), size) {
                 return None;
             }
             if let Some(segment) = self.stretch_huge(segment, new, align) {

@@ -40,6 +40,7 @@ impl State {
             }
         }
         self.need.set(0);
+        self.filled.set(self.filled.get() - self.filled.get() / 8);
         // Entered last, the first segment is used first again: it is the warmest.
         self.clear_marks(self.first);
         self.enter_first(self.free_end(self.first));

@@ -239,6 +239,22 @@ impl FreeRuns {
         None
     }
 
+    /// The free runs of more than [`EXACT`] pages.
+    pub fn long(&self, geometry: &Geometry) -> impl Iterator<Item = FreeRun> {
+        let lists =
+            (EXACT..LISTS).filter(|list| self.filled[list / 64].get() >> (list % 64) & 1 != 0);
+        lists.flat_map(move |list| {
+            let mut next = self.lists[list].get();
+            core::iter::from_fn(move || {
+                let info = info_at(next)?;
+                let first = geometry.page_of(next);
+                next = info.next.get();
+                let pages = first.span(geometry);
+                Some(FreeRun { first, pages, list })
+            })
+        })
+    }
+
     /// Pages of the longest free run.
     pub fn longest(&self, geometry: &Geometry) -> usize {
         let last = match (self.filled[0].get(), self.filled[1].get()) {

@@ -120,6 +120,9 @@ pub(super) struct State {
     /// The most bytes held in what was not empty since the last reset, and how much recent requests have needed.
     pub need: Cell<usize>,
     pub keep: Cell<usize>,
+    /// The most bytes lately that were held at once and that blocks may have filled: neither in empty segments nor in long
+    /// free runs.
+    pub filled: Cell<usize>,
     pub retain: super::Retain,
     /// A reset after more than this was held trims the storage; 0: never.
     pub compact: usize,

@@ -232,6 +232,13 @@ pub unsafe trait Storage: Send {
         false
     }
 
+    /// Whether a grant of that size adds nothing to the most that was resident lately, because it would be of memory that is
+    /// kept, or clearly more was granted at once. A guess: others may be granted something meanwhile.
+    fn is_usual(&self, size: usize, align: usize) -> bool {
+        let _ = (size, align);
+        false
+    }
+
     /// Hears that a fresh grant will probably be filled: the heap that has it is large, and has filled what it had
     /// before. The system may bring in large pages for it, which takes less time and may take more memory.
     ///

@@ -162,6 +162,19 @@ impl Kept {
         }
     }
 
+    /// Whether there is something that fits.
+    pub(super) fn has(&mut self, wanted: Wanted, ways: Ways) -> bool {
+        self.enter_last(ways);
+        let fits = |piece: &Piece| {
+            if ways.divisible {
+                offset_in(*piece, wanted).is_some()
+            } else {
+                piece.align == wanted.align && piece.size == wanted.size
+            }
+        };
+        self.pieces().iter().any(fits)
+    }
+
     /// Takes what fits out of the table: of the very size, or to be cut down to it (then the answer is larger).
     pub(super) fn take(&mut self, wanted: Wanted, ways: Ways) -> Option<Piece> {
         // Segments are as large as they are aligned.

@@ -13,7 +13,7 @@ use bound::Bound;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use core::time::Duration;
-use kept::{Kept, Piece};
+use kept::{Kept, Piece, Wanted};
 use slot::Slot;
 
 /// Keeps freed memory of the storage inside, and hands it out again.
@@ -280,6 +280,15 @@ unsafe impl<S: Storage> Storage for Cached<S> {
     unsafe fn discard(&self, start: NonNull<u8>, size: usize) -> bool {
         // SAFETY: as for `free`.
         unsafe { self.inner.discard(start, size) }
+    }
+
+    fn is_usual(&self, size: usize, align: usize) -> bool {
+        let wanted = Wanted { size, align };
+        let is_usual = |store: &mut Store, ways| {
+            let granted = self.granted.load(Ordering::Relaxed);
+            store.bound.is_usual(granted.saturating_add(size)) || store.kept.has(wanted, ways)
+        };
+        self.with_store(FEW, is_usual) == Some(true)
     }
 
     unsafe fn will_fill(&self, start: NonNull<u8>, size: usize) {
