@@ -3,7 +3,7 @@
 
 use core::alloc::Layout;
 use core::ffi::c_void;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 
 use emalloc::heap::{AllocError, Heap, Site};
 
@@ -41,10 +41,24 @@ pub(crate) fn allocate(size: usize) -> *mut c_void {
     block.cast()
 }
 
-/// What no block was at hand for. It finds out for itself what the current heap is: so its callers are short.
+/// What no block was at hand for. It finds out for itself what the current heap is: so its callers are short. Buffers are
+/// mostly of the length of the one freed last.
 #[cold]
 #[inline(never)]
 fn allocate_slowly(size: usize) -> *mut c_void {
+    let block = plain().map_or(ptr::null_mut(), |heap| {
+        heap.allocate_spare(size, Site::UNKNOWN)
+    });
+    if block.is_null() {
+        return allocate_elsewhere(size);
+    }
+    block.cast()
+}
+
+/// What takes more than a few instructions.
+#[cold]
+#[inline(never)]
+fn allocate_elsewhere(size: usize) -> *mut c_void {
     let Some(heap) = plain() else {
         return started().allocate(size);
     };

@@ -272,6 +272,7 @@ impl State {
         if pages == 0 || self.reserve_at.get().is_some() {
             return true;
         }
+        self.give_spare();
         let Some(run) = self.take_pages(pages, page::RESERVE, true) else {
             return false;
         };

@@ -85,6 +85,19 @@ impl State {
     #[cold]
     #[inline(never)]
     fn allocate_slow(&self, size: usize, align: usize, at: Site<'_>) -> *mut u8 {
+        if align <= PAGE {
+            let block = self.allocate_spare(size, at);
+            if !block.is_null() {
+                return block;
+            }
+        }
+        self.allocate_elsewhere(size, align, at)
+    }
+
+    /// As [`allocate_slow`](Self::allocate_slow), for what is not of the spare's length.
+    #[cold]
+    #[inline(never)]
+    fn allocate_elsewhere(&self, size: usize, align: usize, at: Site<'_>) -> *mut u8 {
         let block = if self.modes.concern_requests() {
             self.allocate_in_mode(size, align, false, at)
         } else {
@@ -289,6 +302,7 @@ impl Heap {
             return false;
         }
         let pages = class_of(size).map_or(size.div_ceil(PAGE), pages_of_class);
+        state.give_spare();
         if pages <= state.free_runs.longest(&state.geometry) {
             return true;
         }

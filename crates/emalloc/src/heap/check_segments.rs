@@ -159,7 +159,8 @@ impl State {
             self.check_run(run)?;
             match run.byte {
                 page::FREE if after_free => return broken(Invariant::PageMap, at),
-                page::FREE => free += run.pages(),
+                page::SPARE if !self.is_spare(run) => return broken(Invariant::PageMap, at),
+                page::SPARE | page::FREE => free += run.pages(),
                 page::LARGE => sums.usage += run.bytes(),
                 page::RESERVE => sums.reserve += run.pages(),
                 byte => {
@@ -211,7 +212,7 @@ impl State {
             _ if in_nursery && cold_in(byte).is_some() => return broken(Invariant::PageMap, at),
             _ if class_in(byte).is_some() => byte,
             _ if in_nursery => return broken(Invariant::PageMap, at),
-            page::LARGE => page::LARGE_REST,
+            page::LARGE | page::SPARE => page::LARGE_REST,
             page::FREE | page::RESERVE => byte,
             _ => return broken(Invariant::PageMap, at),
         };

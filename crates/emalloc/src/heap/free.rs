@@ -73,8 +73,8 @@ impl State {
     ///
     /// # Safety
     /// As [`Heap::free`].
-    #[inline]
-    unsafe fn large_at(&self, block: NonNull<u8>) -> Option<(Page, usize)> {
+    #[inline(always)]
+    pub unsafe fn large_at(&self, block: NonNull<u8>) -> Option<(Page, usize)> {
         let address = block.addr().get();
         // SAFETY: as in `small_code`.
         let segment = unsafe { Segment::at(self.gate.header_of(address)) };
@@ -105,7 +105,10 @@ impl State {
         if unsafe { self.free_cold(block) } {
             return;
         }
-        self.free_rest_or_report(block, at);
+        // SAFETY: the same.
+        if !unsafe { self.free_to_spare(block) } {
+            self.free_rest_or_report(block, at);
+        }
     }
 
     /// As [`free_or_report`](Self::free_or_report), for what lies in no cold run, or is to be looked at again.

@@ -23,6 +23,11 @@ const SCATTERED_PART: usize = 8;
 impl State {
     /// A block of `pages` pages at a multiple of `align` bytes, which is at least a page.
     pub fn allocate_large(&self, pages: usize, align: usize, requested: usize) -> *mut u8 {
+        if align <= PAGE
+            && let Some(run) = self.take_spare(pages * PAGE)
+        {
+            return self.enter_large(run, pages);
+        }
         let Some(run) = self.find_pages(pages, align, page::LARGE_REST, requested) else {
             return ptr::null_mut();
         };
@@ -48,6 +53,9 @@ impl State {
 
     /// Frees the large block of `pages` pages at `run`.
     pub fn free_large(&self, run: Page, pages: usize) {
+        if self.may_be_spare(run, pages) {
+            return self.make_spare(run, pages);
+        }
         self.usage.sub(pages * PAGE);
         self.give_pages(run, pages);
     }
@@ -111,6 +119,7 @@ impl State {
         requested: usize,
     ) -> Option<Page> {
         let take = |thorough| self.take_free_pages(pages, align, mark, thorough);
+        self.give_spare();
         if let Some(run) = take(false) {
             return Some(run);
         }

@@ -42,6 +42,7 @@ mod samples;
 mod segment;
 mod site;
 mod small;
+mod spare;
 mod state;
 mod sweep;
 mod usage;

@@ -144,6 +144,9 @@ impl State {
     /// Lengthens the run of `old` pages at `run` to `new` by the pages that follow it, if those are free.
     pub fn extend_pages(&self, run: Page, old: usize, new: usize, rest: u8) -> bool {
         let next = run.plus(old);
+        if next.map() == page::SPARE {
+            self.give_spare();
+        }
         if !is_free(next) {
             return false;
         }
@@ -193,6 +196,8 @@ impl State {
     /// As [`give_pages`](Self::give_pages), in all cases, once the run is counted.
     #[inline(never)]
     fn give_pages_slow(&self, run: Page, pages: usize) {
+        // It may be all that is left in the segment.
+        self.give_spare();
         run.segment.fill(run.index, pages, page::FREE);
         let (mut first, mut length) = (run, pages);
         let next = run.plus(pages);
