@@ -153,11 +153,15 @@ fn a_smaller_piece_is_made_larger() {
 fn what_grows_and_moves_takes_what_is_kept() {
     use emalloc::storage::MmapAnon;
     let (storage, book) = cache(MmapAnon);
-    let [warm, grant] = [8, 2].map(|units| take(&storage, units));
+    // (Mostly they lie one below the other.)
+    let [warm, between, grant] = [8, 1, 2].map(|units| take(&storage, units));
     free(&storage, warm, 8);
     // SAFETY: alive.
     unsafe { grant.start.write_bytes(7, 2 * UNIT) };
     let calls = book.calls();
+    // By so much it does not grow where it is: what is kept would have to go for what has no pages yet.
+    assert!(!resize(&storage, grant, 2, 5));
+    assert_eq!((book.calls(), storage.cached_bytes()), (calls, 8 * UNIT));
     // SAFETY: the grant above.
     let moved = unsafe { storage.move_resize(grant.start, 2 * UNIT, 5 * UNIT, 4096) }.unwrap();
     assert!(!moved.zeroed);
@@ -170,8 +174,9 @@ fn what_grows_and_moves_takes_what_is_kept() {
     free(&storage, moved, 5);
     assert_eq!(
         (storage.cached_bytes(), book.peak()),
-        (10 * UNIT, 10 * UNIT)
+        (10 * UNIT, 11 * UNIT)
     );
+    free(&storage, between, 1);
 
     // A storage that cannot move must not seem to.
     let (storage, _) = cache(fixed(64));

@@ -225,6 +225,9 @@ unsafe impl<S: Storage> Storage for Cached<S> {
         if new > old && self.absorb(start, old, new) {
             return Ok(());
         }
+        if self.had_better_move(old, new, align) {
+            return Err(StorageError::Unsupported);
+        }
         if new < old && self.ways().divisible {
             // SAFETY: the caller uses this part no more, and parts may be freed.
             unsafe {

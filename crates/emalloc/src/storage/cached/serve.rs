@@ -374,6 +374,17 @@ impl<S: Storage> Cached<S> {
         Some(start)
     }
 
+    /// Whether a grant had better move to what is kept than grow where it is: by so much that bringing in what is added,
+    /// for which something kept would have to go, takes longer than copying.
+    pub(super) fn had_better_move(&self, old: usize, new: usize, align: usize) -> bool {
+        let can = self.inner.capabilities();
+        let wanted = Wanted { size: new, align };
+        can.move_without_copy
+            && can.divisible
+            && old < new - new / 4
+            && self.with_store(FEW, |store, ways| store.kept.has(wanted, ways)) == Some(true)
+    }
+
     /// Lengthens a grant by what is kept right behind it.
     pub(super) fn absorb(&self, start: NonNull<u8>, old: usize, new: usize) -> bool {
         let end = start.addr().get() + old;
