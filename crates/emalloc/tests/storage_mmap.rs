@@ -25,14 +25,15 @@ fn on_both(test: impl Fn(&dyn Storage)) {
 #[test]
 fn moving_a_large_sparse_grant_touches_none_of_its_pages() {
     on_both(|storage| {
-        let old = storage.allocate(LARGE, 4 * MIB).unwrap();
+        // The first half as if it were a grant, so that it cannot grow where it is.
+        let old = storage.allocate(2 * LARGE, 4 * MIB).unwrap();
         for at in (0..LARGE).step_by(16 * MIB) {
             // SAFETY: inside the grant.
             unsafe { old.start.add(at).write(1) };
         }
         let before = resident(old, LARGE);
         assert!((16..LARGE / 4096 / 2).contains(&before), "{before}");
-        // SAFETY: the grant above.
+        // SAFETY: the first half.
         let new = unsafe { storage.move_resize(old.start, LARGE, LARGE + MIB, 4 * MIB) }.unwrap();
         assert_eq!(resident(new, LARGE + MIB), before);
         assert_ne!(new.start, old.start);
@@ -41,6 +42,10 @@ fn moving_a_large_sparse_grant_touches_none_of_its_pages() {
         assert_eq!(unsafe { new.start.add(16 * MIB).read() }, 1);
         // SAFETY: the grant with its new size.
         unsafe { storage.free(new.start, LARGE + MIB, 4 * MIB) };
+        // SAFETY: inside what was granted first.
+        let rest = unsafe { old.start.add(LARGE) };
+        // SAFETY: what is left of it.
+        unsafe { storage.free(rest, LARGE, 4 * MIB) };
     });
 }
 

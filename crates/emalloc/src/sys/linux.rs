@@ -35,12 +35,20 @@ pub unsafe fn remap_in_place(start: *mut u8, old: usize, new: usize) -> bool {
     answer != libc::MAP_FAILED
 }
 
-/// Moves a mapping to an aligned place without copying and makes it larger (`old < new`).
-/// Null: it is as and where it was.
+/// Makes a mapping larger (`old < new`) without copying: where it is, or moved to an aligned place. Null: it is as and
+/// where it was.
 ///
 /// # Safety
 /// As the contract of `sys` says.
 pub unsafe fn remap_move(start: *mut u8, old: usize, new: usize, align: usize) -> *mut u8 {
+    // SAFETY: the caller's mapping.
+    if unsafe { remap_in_place(start, old, new) } {
+        return start;
+    }
+    // So says the kernel of what is several mappings to it, and moves none.
+    if errno() == libc::EFAULT {
+        return ptr::null_mut();
+    }
     // An aligned place that nobody else can take meanwhile.
     let target = super::map_aligned(
         libc::PROT_NONE,
@@ -51,6 +59,11 @@ pub unsafe fn remap_move(start: *mut u8, old: usize, new: usize, align: usize) -
     );
     if target.is_null() {
         return target;
+    }
+    if !has_room(new - old) {
+        // SAFETY: mapped above and used by nobody yet.
+        unsafe { super::unmap(target, new) };
+        return ptr::null_mut();
     }
     let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
     // SAFETY: the caller's mapping goes onto the reservation, which is ours and as large as `new`.
@@ -63,6 +76,30 @@ pub unsafe fn remap_move(start: *mut u8, old: usize, new: usize, align: usize) -
         return ptr::null_mut();
     }
     answer.cast()
+}
+
+/// Whether the process may have `size` bytes more beside all that it has.
+fn has_room(size: usize) -> bool {
+    let is_limited = |which| {
+        let mut limit = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 0,
+        };
+        // SAFETY: it is there to be written; a refusal leaves it zero, which is a limit.
+        unsafe { libc::getrlimit(which, &mut limit) };
+        limit.rlim_cur != libc::RLIM_INFINITY
+    };
+    // Asking costs more than knowing that there is nothing to ask for.
+    if ![libc::RLIMIT_AS, libc::RLIMIT_DATA]
+        .into_iter()
+        .any(is_limited)
+    {
+        return true;
+    }
+    let prot = libc::PROT_READ | libc::PROT_WRITE;
+    let start = super::map_raw(prot, libc::MAP_ANON, -1, ptr::null_mut(), size);
+    // SAFETY: just mapped, if it was.
+    !start.is_null() && unsafe { super::unmap(start, size) }
 }
 
 /// Gives the memory behind pages back and keeps the addresses; they read as zero then.
