@@ -143,9 +143,12 @@ impl State {
             .filter(|run| !is_whole(run))
             .map(|run| run.pages * PAGE)
             .sum();
-        let filled = (self.used() - free + more).max(self.filled.get());
+        // (What is asked for may be more than 32 bits can count with what there is. Then it will be refused.)
+        let used = (self.used() - free).saturating_add(more);
+        let filled = used.max(self.filled.get());
         self.filled.set(filled);
-        let mut beyond = (self.held.get() + more).saturating_sub(filled);
+        let held = self.held.get().saturating_add(more);
+        let mut beyond = held.saturating_sub(filled);
         if beyond == 0 || runs().next().is_none() || self.storage().is_usual(grant.0, grant.1) {
             return;
         }
