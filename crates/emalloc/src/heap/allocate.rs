@@ -26,19 +26,7 @@ impl State {
 
     /// A block of at least `size` bytes if one is at hand, else what `slow` answers.
     #[inline(always)]
-    fn allocate_or(&self, size: usize, at: Site<'_>, slow: impl FnOnce() -> *mut u8) -> *mut u8 {
-        let Some((block, bytes)) = self.take(size) else {
-            return slow();
-        };
-        if self.usage.count(bytes) && self.usage.turn() {
-            return self.turn(block, at);
-        }
-        block
-    }
-
-    /// As [`allocate_or`](Self::allocate_or), with less code: looking at the peak is a call.
-    #[inline(always)]
-    pub fn allocate_briefly_or(
+    pub fn allocate_or(
         &self,
         size: usize,
         at: Site<'_>,

@@ -32,7 +32,7 @@ impl Heap {
         at: Site<'_>,
         slow: impl FnOnce() -> *mut u8,
     ) -> *mut u8 {
-        self.state().allocate_briefly_or(size, at, slow)
+        self.state().allocate_or(size, at, slow)
     }
 
     /// A block of at least `size` bytes if the large block that was freed last is of that many pages, else null: for bindings,
@@ -143,8 +143,9 @@ impl Heap {
     #[inline(always)]
     pub unsafe fn free_sized_or(&self, block: NonNull<u8>, layout: Layout, slow: impl FnOnce()) {
         let (state, size, align) = (self.state(), layout.size(), layout.align());
+        // Raising the peak is not for them.
         // SAFETY: the same promise.
-        if !unsafe { state.free_sized_fast(block, size, align) } {
+        if state.usage.is_above() || !unsafe { state.free_sized_fast(block, size, align) } {
             slow();
         }
     }

@@ -26,7 +26,7 @@ impl State {
         };
         // SAFETY: it is a code.
         let bin = unsafe { self.bin(code) };
-        self.free_small(&bin.list, bin.size, block)
+        self.free_small(&bin.list, &bin.size, block)
     }
 
     /// The code of the class of the block at `block`, if it is a small one of this heap; none while the gate is shut.
@@ -66,7 +66,7 @@ impl State {
         let slot = unsafe { slot_of(rounded) };
         // SAFETY: a slot holds a code.
         let list = &unsafe { self.bin(slot.code) }.list;
-        self.free_small(list, slot.size, block)
+        self.free_small(list, &slot.size, block)
     }
 
     /// The run and the pages of the block at `block`, if it is a large one of this heap; none while the gate is shut.
@@ -88,12 +88,12 @@ impl State {
 
     /// Puts a block on its list. Says no if it is there already, as far as that can be seen at once.
     #[inline(always)]
-    pub fn free_small(&self, list: &List, size: usize, block: NonNull<u8>) -> bool {
+    pub fn free_small(&self, list: &List, size: &usize, block: NonNull<u8>) -> bool {
         if ptr::eq(list.head.get(), block.as_ptr().cast()) {
             return false;
         }
+        self.usage.sub_read(size);
         list.push(block.as_ptr());
-        self.usage.sub(size);
         true
     }
 
@@ -212,7 +212,7 @@ impl State {
                 let size = size_of_class(class);
                 let freed = match self.cold_run_of(block) {
                     Some(run) => self.park(class, run, block),
-                    None => self.free_small(self.list(class), size, block),
+                    None => self.free_small(self.list(class), &size, block),
                 };
                 if !freed {
                     return Err(freed_twice(block.addr().get(), size));

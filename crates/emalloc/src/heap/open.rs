@@ -35,7 +35,7 @@ impl State {
             runs.aside.set(list.take());
             runs.open.set(ptr::from_ref(info).cast_mut());
             self.recode(first, class, code_in_map(class));
-            return self.free_small(list, self.bins[class].size, block);
+            return self.free_small(list, &self.bins[class].size, block);
         }
         self.put_in(class, first, block);
         if first.parked(&self.geometry) == 1 {

@@ -10,7 +10,7 @@ use super::place::Place;
 use super::segment::{Page, Segment, code_in_map, page};
 use super::site::Site;
 use super::state::State;
-use crate::layout::{MIN_ALIGN, PAGE, round_up};
+use crate::layout::{MIN_ALIGN, PAGE, PAGE_SHIFT, round_up};
 use crate::size_class::{SMALL_MAX, Slot, class_of, size_of_class, slot_of};
 
 impl State {
@@ -64,7 +64,7 @@ impl State {
         at: Site<'_>,
     ) -> *mut u8 {
         // SAFETY: the caller's promise.
-        if align <= PAGE && !self.gate.is_shut() && unsafe { self.has_pages_for(block, size) } {
+        if align <= PAGE && unsafe { self.has_pages_for(block, size) } {
             return block.as_ptr();
         }
         if self.cold.is_on() {
@@ -108,32 +108,26 @@ impl State {
     }
 
     /// Whether `block` is a large or huge one of this heap that holds `size` bytes, with no page to spare: texts
-    /// and lists grow by a little many times. Not in checked mode.
+    /// and lists grow by a little many times. Not while the gate is shut.
     ///
     /// # Safety
     /// As [`Heap::free`].
+    #[inline(always)]
     unsafe fn has_pages_for(&self, block: NonNull<u8>, size: usize) -> bool {
         let address = block.addr().get();
-        // SAFETY: as in `free`.
-        let segment = unsafe { Segment::at(self.geometry.segment_address(address)) };
-        if !ptr::eq(segment.header().owner.get(), self)
-            || !address.is_multiple_of(PAGE)
-            || size <= SMALL_MAX
-        {
+        // SAFETY: as in `small_code`.
+        let segment = unsafe { Segment::at(self.gate.header_of(address)) };
+        if !ptr::eq(segment.owner(), self) || !address.is_multiple_of(PAGE) || size <= SMALL_MAX {
             return false;
         }
         let index = segment.index_of(address);
-        match segment.map(index) {
-            page::LARGE => {
-                let pages = Page { segment, index }.span(&self.geometry);
-                size.div_ceil(PAGE) == pages
-            }
-            page::HUGE => {
-                let has = self.huge_size(segment);
-                size <= has && has - size < PAGE
-            }
-            _ => false,
+        let map = segment.map(index);
+        if map == page::LARGE {
+            // Of more bytes than addresses these are no pages.
+            let pages = size.wrapping_add(PAGE - 1) >> PAGE_SHIFT;
+            return pages == Page { segment, index }.span(&self.geometry);
         }
+        map == page::HUGE && self.huge_size(segment).wrapping_sub(size) < PAGE
     }
 
     /// Moves a small block from the class of code `old` to that of `new`. The gate is open.
@@ -303,29 +297,23 @@ fn rounded(size: usize, align: usize) -> Option<usize> {
 }
 
 /// Up to so many bytes a loop beats a call.
-const FEW: usize = 256;
+const FEW: usize = 64;
 
-/// Copies `bytes` bytes, a multiple of 8, between blocks that do not overlap.
+/// Copies `bytes` bytes, a multiple of 8, between blocks that do not overlap: word by word, as most of them were written, for
+/// processors wait where they read at once what was written in parts a moment ago.
 ///
 /// # Safety
 /// Both are that long and aligned to 8.
 #[inline(always)]
 unsafe fn copy_few(from: *const u8, to: *mut u8, bytes: usize) {
     // Blocks hold anything, also what was never written.
-    type Words = MaybeUninit<[u64; 2]>;
-    let mut offset = bytes % size_of::<Words>();
-    if offset != 0 {
-        // SAFETY: the caller's promise: there is a first word.
-        let word = unsafe { from.cast::<MaybeUninit<u64>>().read() };
+    type Word = MaybeUninit<u64>;
+    for offset in (0..bytes).step_by(size_of::<Word>()) {
+        // Volatile, or compilers would join words.
+        // SAFETY: the caller's promise.
+        let word = unsafe { from.add(offset).cast::<Word>().read_volatile() };
         // SAFETY: as above.
-        unsafe { to.cast::<MaybeUninit<u64>>().write(word) };
-    }
-    while offset < bytes {
-        // SAFETY: the caller's promise: what is left is a multiple of two words.
-        let words = unsafe { from.add(offset).cast::<Words>().read() };
-        // SAFETY: as above.
-        unsafe { to.add(offset).cast::<Words>().write(words) };
-        offset += size_of::<Words>();
+        unsafe { to.add(offset).cast::<Word>().write_volatile(word) };
     }
 }
 

@@ -164,9 +164,7 @@ impl State {
     #[cold]
     #[inline(never)]
     pub fn turn(&self, block: *mut u8, at: Site<'_>) -> *mut u8 {
-        if self.usage.turn() {
-            self.usage.turn_slow();
-        }
+        self.usage.turn();
         // Did compilers see that this is what was given, callers would keep it, and could not end with a jump to here.
         self.sampled(hint::black_box(block), at)
     }
@@ -321,8 +319,7 @@ impl Heap {
     /// until it is freed. A heap that takes samples already begins anew.
     ///
     /// Requests are as fast as before, but for one in some thousand; blocks freed with their size take a few nanoseconds
-    /// more. All figures stay exact except [`peak`](Self::peak), which may be up to 16K too high. In debug mode, which
-    /// knows the place of every block, nothing is sampled.
+    /// more. All figures stay exact. In debug mode, which knows the place of every block, nothing is sampled.
     ///
     /// # Errors
     /// The storage has no memory for the table, or that is to be too small.

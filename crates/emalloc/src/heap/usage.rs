@@ -1,103 +1,83 @@
 //! Owns [`Usage`]: how many bytes are in blocks, the most there ever were, and
 //! when a sample is due. Counted by everyone who makes or frees blocks.
 //!
-//! Allocating subtracts from one number and freeing adds to another, so neither
-//! waits for what the other wrote last, and one test of a carry says when
-//! somebody has to look: no sooner than the peak may be passed or a sample is due.
+//! Allocating takes from one number and freeing from another, so neither waits
+//! for what the other wrote last. While blocks are only allocated nobody looks
+//! at the peak: it is where the usage was before something is freed, so freeing
+//! compares the two numbers. The carry of the first says that a sample is due.
 
 use core::cell::Cell;
 use core::hint;
 
-/// Bytes in blocks, as rounded to classes, pages and grants: `top - countdown - freed`, exact at all times.
+/// Bytes in blocks, as rounded to classes, pages and grants: `peak + at_peak - countdown`, exact at all times.
+/// (Of 64 bits everywhere: with fewer, what was allocated altogether does not fit.)
 #[repr(C)]
 pub(super) struct Usage {
-    /// Bytes that may be allocated, whatever is freed meanwhile, before anything has to be looked at.
-    countdown: Cell<usize>,
-    /// What was freed since that was last done, and by how much the usage was below the top then, beyond the countdown.
-    freed: Cell<usize>,
-    /// The peak; while samples are taken, the level up to which it is followed, and [`BIAS`].
-    top: Cell<usize>,
-    sampled: Sampled,
-}
-
-/// What is known besides while samples are taken.
-struct Sampled {
-    on: Cell<bool>,
-    /// Bytes that may be allocated after the countdown until a sample is due.
-    beyond: Cell<usize>,
-    /// Whether one is due: of the block that was counted last.
-    due: Cell<bool>,
-    /// The peak and `freed`, when they were last looked at.
+    /// Bytes that may be allocated, whatever is freed meanwhile, before a sample is due; [`NEVER`] in a new heap.
+    countdown: Cell<u64>,
+    /// What the countdown is when the usage is at the peak. It may be negative; it is more than the countdown while the usage is
+    /// above the peak, which is to be raised before anything is freed.
+    at_peak: Cell<u64>,
+    /// The peak, but for what is above it.
     peak: Cell<usize>,
-    freed: Cell<usize>,
+    /// Whether a sample is due: of the block that was counted last.
+    due: Cell<bool>,
 }
 
-/// In `top` and `freed` while samples are taken. So large that `freed` and a negative countdown have a carry and
-/// are negative all the same, which leads to [`Usage::turn_slow`].
-const BIAS: usize = 3 << (usize::BITS - 2);
-
-/// Whether there can be blocks of more bytes than the bias has room for.
-const NARROW: bool = usize::BITS < 64;
-
-/// While samples are taken, a growing heap looks every so many bytes only.
-pub(super) const STRIDE: usize = 16 << 10;
-
-/// Farther off than anything that will ever be allocated.
-const NEVER: usize = usize::MAX / 2;
+/// More than will ever be allocated, and so far from negative numbers that there is room above it for a usage.
+const NEVER: u64 = u64::MAX / 4;
 
 impl Usage {
     pub const fn new() -> Self {
         Self {
-            countdown: Cell::new(0),
-            freed: Cell::new(0),
-            top: Cell::new(0),
-            sampled: Sampled {
-                on: Cell::new(false),
-                beyond: Cell::new(NEVER),
-                due: Cell::new(false),
-                peak: Cell::new(0),
-                freed: Cell::new(0),
-            },
+            countdown: Cell::new(NEVER),
+            at_peak: Cell::new(NEVER),
+            peak: Cell::new(0),
+            due: Cell::new(false),
         }
     }
 
     /// Bytes in blocks.
     #[inline(always)]
     pub fn now(&self) -> usize {
-        let below = self.countdown.get().wrapping_add(self.freed.get());
-        self.top.get().wrapping_sub(below)
+        self.peak.get().wrapping_sub(self.below() as usize)
     }
 
-    /// The most bytes that were in blocks since the peak was set: exactly, but while samples are taken it may be
-    /// up to [`STRIDE`] more.
+    /// The most bytes that were in blocks since the peak was set.
+    #[inline]
     pub fn peak(&self) -> usize {
-        if !self.sampled.on.get() {
-            return self.top.get();
-        }
-        // Nothing was looked at since, but before all that was freed there cannot have been more than now and that.
-        let freed = self.freed.get().wrapping_sub(self.sampled.freed.get());
-        let level = self.top.get().wrapping_sub(BIAS);
-        let now = self.now();
-        self.sampled.peak.get().max(level.min(now + freed)).max(now)
+        self.peak.get().max(self.now())
     }
 
     /// Sets the peak, to the usage at least.
     pub fn set_peak(&self, peak: usize) {
-        let (now, until) = (self.now(), self.until_sample());
-        self.set(now, peak.max(now), until);
+        let now = self.now();
+        let peak = peak.max(now);
+        self.peak.set(peak);
+        self.set_below((peak - now) as u64);
     }
 
     /// Forgets all blocks, and the peak.
     pub fn clear(&self) {
-        let until = self.until_sample();
-        self.set(0, 0, until);
+        self.peak.set(0);
+        self.set_below(0);
+    }
+
+    /// How many bytes the usage is below the peak; negative above it.
+    #[inline(always)]
+    fn below(&self) -> u64 {
+        self.countdown.get().wrapping_sub(self.at_peak.get())
+    }
+
+    fn set_below(&self, below: u64) {
+        self.at_peak.set(self.countdown.get().wrapping_sub(below));
     }
 
     /// Counts `bytes` more.
     #[inline(always)]
     pub fn add(&self, bytes: usize) {
-        if self.count(bytes) && self.turn() {
-            self.turn_slow();
+        if self.count(bytes) {
+            self.turn();
         }
     }
 
@@ -105,97 +85,63 @@ impl Usage {
     #[inline(always)]
     #[must_use]
     pub fn count(&self, bytes: usize) -> bool {
-        let (left, passed) = self.countdown.get().overflowing_sub(bytes);
+        let (left, passed) = self.countdown.get().overflowing_sub(bytes as u64);
         self.countdown.set(left);
         passed
+    }
+
+    /// Whether the usage is above the peak as it is noted.
+    #[inline(always)]
+    pub fn is_above(&self) -> bool {
+        self.countdown.get().cast_signed() < self.at_peak.get().cast_signed()
     }
 
     /// Counts `bytes` less.
     #[inline(always)]
     pub fn sub(&self, bytes: usize) {
-        self.freed.set(self.freed.get().wrapping_add(bytes));
+        self.sub_read(&bytes);
     }
 
-    /// Looks at everything, now that the countdown has become negative. Says whether `turn_slow` is to do that.
+    /// As [`sub`](Self::sub), of bytes that are read where they are needed: processors add what lies in memory.
     #[inline(always)]
-    #[must_use]
-    pub fn turn(&self) -> bool {
-        hint::cold_path();
-        if NARROW && self.sampled.on.get() {
-            return true;
+    pub fn sub_read(&self, bytes: &usize) {
+        let mut at_peak = self.at_peak.get();
+        if self.is_above() {
+            hint::cold_path();
+            // Volatile, so that the number is read again: kept at hand, it costs the usual path two instructions.
+            // SAFETY: it is a field of ours.
+            let countdown = unsafe { self.countdown.as_ptr().read_volatile() };
+            let above = at_peak.wrapping_sub(countdown);
+            self.peak.set(self.peak.get().wrapping_add(above as usize));
+            at_peak = countdown;
         }
-        // Volatile, so that the number is read again: kept at hand, it costs the usual path two instructions.
-        // SAFETY: it is a field of ours.
-        let over = unsafe { self.countdown.as_ptr().read_volatile() };
-        let (below, is_below) = self.freed.get().overflowing_add(over);
-        if is_below {
-            if below > NEVER {
-                return true;
-            }
-            self.countdown.set(below);
-        } else {
-            // While a program grows this is so for each allocation: a few instructions, so no call.
-            self.top.set(self.top.get().wrapping_sub(below));
-            self.countdown.set(0);
-        }
-        self.freed.set(0);
-        false
+        self.at_peak.set(at_peak.wrapping_sub(*bytes as u64));
     }
 
-    /// Looks at everything while samples are taken. From then on one may be due.
+    /// Notes that a sample is due: the countdown has become negative.
     #[cold]
     #[inline(never)]
-    pub fn turn_slow(&self) {
-        let (now, peak) = (self.now(), self.peak());
-        // The countdown is negative, and what is beyond it may be less than that.
-        let (mut until, is_left) = self
-            .sampled
-            .beyond
-            .get()
-            .overflowing_add(self.countdown.get());
-        if !is_left && self.sampled.on.get() {
-            self.sampled.due.set(true);
-            until = NEVER;
-        }
-        self.set(now, peak, until);
-    }
-
-    /// Sets everything: the usage, the peak, and in how many bytes a sample is due.
-    fn set(&self, now: usize, peak: usize, until: usize) {
-        let (level, until, bias) = if self.sampled.on.get() {
-            (peak.max(now + STRIDE), until, BIAS)
-        } else {
-            (peak, NEVER, 0)
-        };
-        let countdown = (level - now).min(until);
-        let freed = (level - now - countdown).wrapping_add(bias);
-        self.countdown.set(countdown);
-        self.freed.set(freed);
-        self.top.set(level.wrapping_add(bias));
-        self.sampled.beyond.set(until - countdown);
-        self.sampled.peak.set(peak);
-        self.sampled.freed.set(freed);
-    }
-
-    /// Bytes that may be allocated until a sample is due.
-    fn until_sample(&self) -> usize {
-        self.countdown
-            .get()
-            .saturating_add(self.sampled.beyond.get())
+    pub fn turn(&self) {
+        self.due.set(true);
+        self.count_down(NEVER);
     }
 
     /// Has a sample be due in `until` bytes, or none any more.
     pub fn sample_in(&self, until: Option<usize>) {
-        let (now, peak) = (self.now(), self.peak());
-        self.sampled.on.set(until.is_some());
-        self.sampled.due.set(false);
-        self.set(now, peak, until.unwrap_or(NEVER));
+        self.due.set(false);
+        self.count_down(until.map_or(NEVER, |until| until as u64));
+    }
+
+    fn count_down(&self, until: u64) {
+        let below = self.below();
+        self.countdown.set(until);
+        self.set_below(below);
     }
 
     /// Whether a sample is due, of the block that was counted last.
     #[inline(always)]
     pub fn is_sample_due(&self) -> bool {
-        self.sampled.due.get()
+        self.due.get()
     }
 }
 
@@ -223,5 +169,27 @@ mod tests {
         usage.sample_in(None);
         usage.add(MUCH);
         assert_eq!((usage.now(), usage.peak()), (MUCH + 600, MUCH + 600));
+    }
+
+    #[test]
+    fn the_peak_is_raised_by_what_was_in_blocks_before_something_was_freed() {
+        let usage = Usage::new();
+        usage.add(100);
+        usage.add(50);
+        assert_eq!((usage.now(), usage.peak()), (150, 150));
+        usage.sub(100);
+        assert_eq!((usage.now(), usage.peak()), (50, 150));
+        usage.add(60);
+        usage.sub(110);
+        assert_eq!((usage.now(), usage.peak()), (0, 150));
+        usage.add(151);
+        usage.set_peak(150);
+        assert_eq!((usage.now(), usage.peak()), (151, 151));
+        usage.sub(151);
+        usage.set_peak(10);
+        assert_eq!((usage.now(), usage.peak()), (0, 10));
+        usage.add(11);
+        usage.clear();
+        assert_eq!((usage.now(), usage.peak()), (0, 0));
     }
 }
