@@ -115,6 +115,7 @@ fn settle<S, H>(builder: Builder<S, H>, config: &Config) -> Builder<S, Report> {
     let builder = builder
         .segment_size(config.segment_size)
         .reserve(0)
+        .keep_buffer(true)
         .handler(Report);
     if !config.debug {
         return builder;

@@ -57,6 +57,7 @@ pub unsafe extern "C" fn zend_mm_startup_ex(
         .handler(Faults)
         .segment_size(SEGMENT)
         .reserve(0)
+        .keep_buffer(true)
         .retain(Retain::Adaptive)
         .build();
     let record = started(heap, storage);

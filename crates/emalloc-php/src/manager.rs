@@ -85,7 +85,8 @@ impl PhpSettings {
     pub(crate) fn start(&self) -> Result<Heap, HeapError> {
         let settings = &self.settings;
         let builder = settings.builder().unwrap_or_else(|error| refuse(&error));
-        let builder = builder.handler(Faults);
+        // For output buffers, which come and go.
+        let builder = builder.handler(Faults).keep_buffer(true);
         if self.named {
             return builder.build();
         }

@@ -97,6 +97,7 @@ struct Settings {
     retain: Retain,
     compact: usize,
     reserve: usize,
+    keep_buffer: bool,
     busy: bool,
     /// A sample is taken every 1000 bytes, at the beginning at least.
     sampled: bool,
@@ -120,18 +121,22 @@ fn settings() -> impl Strategy<Value = Settings> {
         reserve,
         any::<bool>(),
         any::<bool>(),
+        any::<bool>(),
         prop_oneof![Just(0), 0usize..2_000_000],
     )
         .prop_map(
-            |(shift, checked, retain, compact, reserve, busy, sampled, large_from)| Settings {
-                shift,
-                checked,
-                retain,
-                compact,
-                reserve,
-                busy,
-                sampled,
-                large_from,
+            |(shift, checked, retain, compact, reserve, keep_buffer, busy, sampled, large_from)| {
+                Settings {
+                    shift,
+                    checked,
+                    retain,
+                    compact,
+                    reserve,
+                    keep_buffer,
+                    busy,
+                    sampled,
+                    large_from,
+                }
             },
         )
 }
@@ -152,6 +157,7 @@ impl<S: Storage + Sync + 'static> Bench<'_, S> {
             retain,
             compact,
             reserve,
+            keep_buffer,
             busy,
             sampled,
             large_from,
@@ -167,6 +173,7 @@ impl<S: Storage + Sync + 'static> Bench<'_, S> {
             .checked(checked)
             .retain(retain)
             .compact(compact)
+            .keep_buffer(keep_buffer)
             .reserve(reserve)
             .handler(Busy {
                 idle: !busy,

@@ -13,7 +13,11 @@ fn free(heap: &Heap, block: NonNull<u8>) {
 }
 
 fn heap() -> Heap {
-    Heap::builder().segment_size(256 << 10).build().unwrap()
+    Heap::builder()
+        .segment_size(256 << 10)
+        .keep_buffer(true)
+        .build()
+        .unwrap()
 }
 
 #[test]

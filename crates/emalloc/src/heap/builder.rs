@@ -60,6 +60,7 @@ struct Options {
     reserve: usize,
     retain: Retain,
     compact: usize,
+    keep_buffer: bool,
     checked: bool,
     debug: Option<Debug>,
     sampling: Option<Sampling>,
@@ -91,6 +92,7 @@ impl Heap {
             reserve: DEFAULT_RESERVE,
             retain: Retain::Adaptive,
             compact: 0,
+            keep_buffer: false,
             checked: false,
             debug: None,
             sampling: None,
@@ -158,6 +160,13 @@ impl<S, H> Builder<S, H> {
     /// told, means never. (`ZEND_MM_COMPACT`) Meant for a storage that is the heap's own.
     pub fn compact(mut self, bytes: usize) -> Self {
         self.options.compact = bytes;
+        self
+    }
+
+    /// Keeps the large block that was freed last, if it has 2 to 16 pages, as it is for the next one of its length: for programs that
+    /// use one buffer after the other. What is kept, up to 64 KiB, adds to the peak. Off unless told.
+    pub fn keep_buffer(mut self, keep: bool) -> Self {
+        self.options.keep_buffer = keep;
         self
     }
 
@@ -322,7 +331,7 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
             geometry,
             fresh: [const { Fresh::none() }; _],
             run_counts: [const { Cell::new(0) }; _],
-            spare: Spare::none(),
+            spare: Spare::none(options.keep_buffer),
             free_runs: FreeRuns::new(),
             growing_end: Cell::new(0),
             nursery: Nursery::new(plan.nursery),

@@ -1,6 +1,7 @@
 //! Owns the spare: the few pages of the large block that was freed last. The next block of that length gets them as they
 //! are, in a few steps, for programs that use a buffer and free it do so again and again. Called by `large`, and by
-//! `allocate` and `free` for a short way; whoever looks for pages or at them has it given back first.
+//! `allocate` and `free` for a short way; whoever looks for pages or at them has it given back first. Heaps have one if
+//! their builder says so.
 //!
 //! Its pages count as free ones, and are on no list. It is never the last thing in its segment.
 
@@ -19,6 +20,8 @@ const LEAST: usize = 2;
 
 /// The pages kept, if there are any.
 pub(super) struct Spare {
+    /// Pages that it may have: 0 if there is none ever.
+    most: usize,
     start: Cell<*mut u8>,
     /// [`NONE`] if there are none.
     bytes: Cell<usize>,
@@ -28,8 +31,10 @@ pub(super) struct Spare {
 const NONE: usize = 1;
 
 impl Spare {
-    pub const fn none() -> Self {
+    /// None yet; `wanted` says whether there is to be one.
+    pub const fn none(wanted: bool) -> Self {
         Self {
+            most: if wanted { FEW } else { 0 },
             start: Cell::new(ptr::null_mut()),
             bytes: Cell::new(NONE),
         }
@@ -95,7 +100,7 @@ impl State {
     #[inline(always)]
     pub fn may_be_spare(&self, run: Page, pages: usize) -> bool {
         let free_pages = run.segment.header().free_pages.get() as usize + pages;
-        (LEAST..=FEW).contains(&pages) && !self.is_whole(run.segment, free_pages)
+        (LEAST..=self.spare.most).contains(&pages) && !self.is_whole(run.segment, free_pages)
     }
 
     /// Makes a large block the spare that may be it.
