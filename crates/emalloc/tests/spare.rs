@@ -3,7 +3,7 @@
 
 use std::ptr::NonNull;
 
-use emalloc::heap::{FaultKind, Heap, Item, PageUse};
+use emalloc::heap::{Debug, FaultKind, Heap, Item, LeakFormat, PageUse};
 
 const PAGE: usize = 4096;
 
@@ -117,4 +117,18 @@ fn a_walk_and_a_reset_find_none() {
     heap.reset();
     assert_eq!(heap.usage(), 0);
     assert_eq!(heap.check(), Ok(()));
+}
+
+#[test]
+fn in_debug_mode_its_other_pages_are_no_block_either() {
+    let debug = Debug::new().quarantine(0).leaks(LeakFormat::Silent);
+    let heap = Heap::builder().keep_buffer(true).debug(debug).build();
+    let heap = heap.unwrap();
+    let blocks = [heap.allocate(5 * PAGE), heap.allocate(5 * PAGE)];
+    free(&heap, blocks[0]);
+    let inside = blocks[0].map_addr(|address| address.saturating_add(2 * PAGE));
+    // SAFETY: in debug mode any pointer may be given.
+    let fault = unsafe { heap.try_free(inside) }.unwrap_err();
+    assert!(matches!(fault.kind, FaultKind::NotABlock { .. }), "{fault}");
+    assert_eq!(heap.check_blocks(), 0);
 }

@@ -40,6 +40,10 @@ impl State {
                 while segment.map(index) == page::LARGE_REST {
                     index -= 1;
                 }
+                // (The spare is no block any more, and only its first page says so.)
+                if segment.map(index) != page::LARGE {
+                    return Err(not_a_block(segment, address));
+                }
                 Ok(self.large_raw(Page { segment, index }))
             }
             byte => {
