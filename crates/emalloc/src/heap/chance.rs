@@ -45,7 +45,9 @@ pub(super) fn likelihood(bytes: usize, every: usize) -> f64 {
     if x > 0.125 {
         return 1.0;
     }
-    let mut p = x * (1.0 - x / 2.0 * (1.0 - x / 3.0 * (1.0 - x / 4.0 * (1.0 - x / 5.0))));
+    // (Multiplied, for dividing takes longer.)
+    const THIRD: f64 = 1.0 / 3.0;
+    let mut p = x * (1.0 - x / 2.0 * (1.0 - x * THIRD * (1.0 - x / 4.0 * (1.0 - x * 0.2))));
     for _ in 0..halvings {
         p *= 2.0 - p;
     }

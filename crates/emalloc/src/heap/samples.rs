@@ -18,7 +18,9 @@ struct Record {
     size: usize,
     charged: usize,
     /// Where in the table of sites.
-    site: usize,
+    site: u32,
+    /// How many blocks it stands for. Kept, because it takes long to work out.
+    count: f32,
 }
 
 impl Record {
@@ -27,7 +29,18 @@ impl Record {
         size: 0,
         charged: 0,
         site: 0,
+        count: 0.0,
     };
+
+    /// What it stands for.
+    fn estimate(&self) -> Estimate {
+        let count = f64::from(self.count);
+        Estimate {
+            samples: 1,
+            count,
+            bytes: count * self.size as f64,
+        }
+    }
 }
 
 /// Bits in a word.
@@ -61,7 +74,8 @@ impl Samples {
         seed: u64,
     ) -> Option<NonNull<Self>> {
         let room = size.checked_sub(size_of::<Self>())?;
-        let sites = room / 4 / size_of::<Cell<Entry>>();
+        // Records name them by 32 bits.
+        let sites = (room / 4 / size_of::<Cell<Entry>>()).min(u32::MAX as usize);
         let rest = room - sites * size_of::<Cell<Entry>>();
         let records = 1 << (rest / (size_of::<Cell<Record>>() + 1)).checked_ilog2()?;
         if sites < 2 || records < WORD {
@@ -194,25 +208,30 @@ impl Samples {
             // It grew where it is, and is known.
             return;
         }
-        let site = self.site_of(at);
-        let estimate = self.estimate(size, size);
-        self.change(site, |profile| profile.allocated.add(estimate));
+        let record = Record {
+            address,
+            size,
+            charged: size,
+            site: self.site_of(at) as u32,
+            count: self.count(size),
+        };
+        self.change(record.site, |profile| {
+            profile.allocated.add(record.estimate());
+        });
         if self.alive.get() >= self.records / 8 * 7 {
             self.lost.set(self.lost.get() + 1);
             return;
         }
-        self.put(Record {
-            address,
-            size,
-            charged: size,
-            site,
-        });
+        self.put(record);
     }
 
     /// The block at `old`, if it is a sampled one, is now one of `size` bytes at `new`.
     pub fn moved(&self, old: usize, new: usize, size: usize) {
         if let Some(mut record) = self.take(old) {
-            record.charged += size.saturating_sub(record.size);
+            if size > record.size {
+                record.charged += size - record.size;
+                record.count = self.count(record.charged);
+            }
             (record.address, record.size) = (new, size);
             self.put(record);
         }
@@ -228,9 +247,8 @@ impl Samples {
         for number in self.used() {
             let record = self.record(number).get();
             self.set(number, Record::NONE);
-            let estimate = self.estimate(record.size, record.charged);
             self.change(record.site, |profile| {
-                profile.left.add(estimate);
+                profile.left.add(record.estimate());
                 profile.live = Estimate::NONE;
             });
         }
@@ -254,8 +272,7 @@ impl Samples {
         }
         self.set(number, record);
         self.alive.set(self.alive.get() + 1);
-        let estimate = self.estimate(record.size, record.charged);
-        self.change(record.site, |profile| profile.live.add(estimate));
+        self.change(record.site, |profile| profile.live.add(record.estimate()));
     }
 
     fn take(&self, address: usize) -> Option<Record> {
@@ -278,23 +295,19 @@ impl Samples {
             }
         }
         self.alive.set(self.alive.get() - 1);
-        let estimate = self.estimate(record.size, record.charged);
-        self.change(record.site, |profile| profile.live.subtract(estimate));
+        self.change(record.site, |profile| {
+            profile.live.subtract(record.estimate());
+        });
         Some(record)
     }
 
-    /// What one sample of a block of `size` bytes stands for, that came to be by allocating `charged` bytes.
-    fn estimate(&self, size: usize, charged: usize) -> Estimate {
-        let count = 1.0 / likelihood(charged, self.sampling.bytes());
-        Estimate {
-            samples: 1,
-            count,
-            bytes: count * size as f64,
-        }
+    /// How many blocks one sample stands for that came to be by allocating `charged` bytes.
+    fn count(&self, charged: usize) -> f32 {
+        (1.0 / likelihood(charged, self.sampling.bytes())) as f32
     }
 
-    fn change(&self, number: usize, change: impl FnOnce(&mut SiteProfile)) {
-        let site = self.site(number);
+    fn change(&self, number: u32, change: impl FnOnce(&mut SiteProfile)) {
+        let site = self.site(number as usize);
         if let Some(mut profile) = site.get() {
             change(&mut profile);
             site.set(Some(profile));
