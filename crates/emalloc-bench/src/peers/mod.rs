@@ -6,5 +6,6 @@ pub mod emalloc;
 pub mod model;
 pub mod null;
 pub mod plugin;
+mod space;
 pub mod system;
 pub mod zend;

@@ -6,6 +6,7 @@
 use std::cell::UnsafeCell;
 use std::ptr;
 
+use super::space::Space;
 use crate::allocator::{Blocks, Peer};
 
 /// Bytes of address space that it has; a trace that needs more cannot be replayed.
@@ -28,7 +29,7 @@ const SIZES: [usize; CLASSES] = {
     let (mut class, mut size) = (0, 8_usize);
     while class < SMALL {
         sizes[class] = size;
-        // Eighths up to 64, then quarters of the power of two below.
+        // In steps of 8 up to 64, then of a quarter of the power of two below.
         size += if size < 64 {
             8
         } else {
@@ -58,9 +59,9 @@ const SMALL_CLASSES: [u8; SMALL_MAX / 8 + 1] = {
     classes
 };
 
-/// The peer, with all its memory: reserved, but there only where it is written to.
+/// The peer, with all its memory.
 pub struct Model {
-    space: *mut u8,
+    space: Space,
     /// The class of each page.
     map: UnsafeCell<Box<[u8]>>,
 }
@@ -68,22 +69,10 @@ pub struct Model {
 impl Model {
     /// Reserves the memory.
     pub fn new() -> Self {
-        let access = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-        // SAFETY: a new mapping, wherever there is room.
-        let space = unsafe { libc::mmap(ptr::null_mut(), SPACE, access, flags, -1, 0) };
-        assert_ne!(space, libc::MAP_FAILED, "there are addresses");
         Self {
-            space: space.cast(),
+            space: Space::new(SPACE),
             map: UnsafeCell::new(vec![0; SPACE >> PAGE_SHIFT].into_boxed_slice()),
         }
-    }
-}
-
-impl Drop for Model {
-    fn drop(&mut self) {
-        // SAFETY: mapped by `new`; the heap is used no more, as a peer outlives it.
-        unsafe { libc::munmap(self.space.cast(), SPACE) };
     }
 }
 
@@ -93,7 +82,7 @@ impl Peer for Model {
     fn create(&self) -> ModelHeap {
         ModelHeap {
             classes: [const { Class::EMPTY }; CLASSES],
-            space: self.space,
+            space: self.space.start(),
             // SAFETY: only the one heap looks at it.
             map: unsafe { (*self.map.get()).as_mut_ptr() },
             used: 0,

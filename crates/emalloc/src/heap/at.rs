@@ -35,8 +35,9 @@ impl Heap {
         self.state().allocate_or(size, at, slow)
     }
 
-    /// A block of at least `size` bytes if the large block that was freed last is of that many pages, else null: for bindings,
-    /// in which this is a way of its own for sizes above those of small blocks.
+    /// A block of at least `size` bytes if the heap keeps the large block that was freed last
+    /// ([`Builder::keep_buffer`](super::Builder::keep_buffer)) and that is of as many pages, else null: for bindings, in which this is
+    /// a way of its own for sizes above those of small blocks.
     #[inline(always)]
     pub fn allocate_spare(&self, size: usize, at: Site<'_>) -> *mut u8 {
         self.state().allocate_spare(size, at)

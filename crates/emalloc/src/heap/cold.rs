@@ -3,9 +3,9 @@
 //! whole: blocks freed in no order are handed out page by page, and a run that is free altogether is carved anew.
 //!
 //! Where a run is cold the map says so, in a code that the fast path of `free` takes for no class: it costs others
-//! nothing. Mostly blocks are freed in a run one after the other, so one cold run of a class may be *open*: what is freed
-//! there goes on the class's list by the fast path (`open`). Called by `small`, `free`, `resize`, `large`, `sweep`; the lists are sorted by `collect`, which begins and
-//! ends all this.
+//! nothing. Mostly blocks are freed in a run one after the other, so one cold run of a class may be *open*: what is
+//! freed there goes on the class's list by the fast path (`open`). Called by `small`, `free`, `resize`, `large`,
+//! `sweep`; the lists are sorted by `collect`, which begins and ends all this.
 
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
