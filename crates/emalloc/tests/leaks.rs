@@ -5,9 +5,12 @@
 mod reports;
 
 use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr::NonNull;
+use std::sync::Arc;
 
-use emalloc::heap::{AllocError, Debug, Heap, LeakFormat, Relayed, Site};
+use emalloc::heap::{AllocError, Debug, Handler, Heap, LeakFormat, Leaks, Relayed, Site};
+use emalloc::storage::{Cached, Malloc, Storage};
 use reports::{c, heap, told};
 
 /// Leaks of three lines; the addresses of the first of each.
@@ -159,4 +162,32 @@ fn a_container_leaks_from_the_line_that_made_it() {
     std::mem::forget(numbers);
     drop(heap);
     assert_eq!(told().leaks, [format!("{}:{line} 1 16", file!())]);
+}
+
+#[test]
+fn a_handler_that_unwinds_when_it_is_told_of_leaks_leaves_no_shut_pages() {
+    struct Unwinding;
+    impl Handler for Unwinding {
+        fn leaks(&self, _heap: &Heap, _leaks: &Leaks<'_>) {
+            resume_unwind(Box::new(()));
+        }
+    }
+    let storage = Arc::new(Cached::new(Malloc));
+    let heap = Heap::builder()
+        .storage(Arc::clone(&storage))
+        .handler(Unwinding)
+        .debug(Debug::new().guard_pages(true))
+        .build()
+        .unwrap();
+    for _ in 0..10 {
+        heap.allocate(10);
+    }
+    let segment = heap.segment_size();
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(heap))).is_err());
+    let next = storage.allocate(segment, segment).unwrap();
+    assert_eq!(storage.hits(), 1, "the memory that the heap had");
+    // SAFETY: just granted.
+    unsafe { next.start.write_bytes(1, segment) };
+    // SAFETY: as above.
+    unsafe { storage.free(next.start, segment, segment) };
 }

@@ -1,5 +1,8 @@
 //! Observers: told of everything after the fact, any number of them, and nothing else is different because of them.
 
+#[path = "common/itself.rs"]
+mod itself;
+
 use std::alloc::Layout;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -153,6 +156,42 @@ fn an_observer_may_use_the_heap_and_unwind() {
     heap.observe(&using, || heap.allocate(10));
     assert_eq!(count.get(), 2);
     heap.check().unwrap();
+}
+
+/// A container that heard of the unwinding and not of the move would use the old block once more.
+#[test]
+fn an_observer_that_unwinds_when_a_block_is_gone_ends_the_process() {
+    const WORD: &str = "EMALLOC_TEST_UNWINDING";
+    if let Ok(word) = std::env::var(WORD) {
+        let heap = heap(false);
+        let block = heap.allocate(40);
+        let unwinding = |_: &Heap, _: &Event<'_>| resume_unwind(Box::new(()));
+        let caught = catch_unwind(AssertUnwindSafe(|| {
+            // SAFETY: alive, and used no more.
+            heap.observe(&unwinding, || unsafe {
+                match word.as_str() {
+                    "free" => heap.free(block),
+                    _ => drop(heap.resize(block, 400)),
+                }
+            });
+        }));
+        println!("went on: {caught:?}");
+        return;
+    }
+    let this = "an_observer_that_unwinds_when_a_block_is_gone_ends_the_process";
+    for word in ["free", "resize"] {
+        let mut command = itself::this_binary();
+        let output = command
+            .args(["--exact", this, "--nocapture"])
+            .env(WORD, word)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("an observer unwinds"), "{said}");
+        assert!(!output.status.success(), "{word}");
+        let went_on = String::from_utf8_lossy(&output.stdout).contains("went on");
+        assert!(!went_on, "{word}");
+    }
 }
 
 /// Some thousand operations that depend on nothing but `seed`.

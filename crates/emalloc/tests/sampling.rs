@@ -360,3 +360,35 @@ fn whoever_is_shown_the_places_may_end_the_sampling() {
         heap.check().unwrap();
     }
 }
+
+#[test]
+fn a_block_that_an_observer_gets_where_the_resized_one_was_is_another_sample() {
+    let heap = Heap::builder()
+        .storage(Malloc)
+        .segment_size(64 << 10)
+        .sampling(sampling(1))
+        .build()
+        .unwrap();
+    let others: Vec<_> = (0..200).map(|_| heap.allocate(3000)).collect();
+    let block = heap.allocate_at(40, place(1));
+    let taken = std::cell::Cell::new(None);
+    let taking = |heap: &Heap, event: &Event<'_>| {
+        if let Event::Resized { old, .. } = event {
+            taken.set(Some(heap.allocate_at(40, place(2))));
+            assert_eq!(taken.get(), Some(*old));
+        }
+    };
+    // SAFETY: alive.
+    let resized = heap.observe(&taking, || unsafe { heap.resize_at(block, 2500, place(3)) });
+    let live = |heap: &Heap| profiles(heap)[&2].live.bytes;
+    assert_eq!(live(&heap), 40.0);
+    for block in others.into_iter().chain([resized]).chain(taken.get()) {
+        // SAFETY: alive.
+        unsafe { heap.free(block) };
+    }
+    assert_eq!(live(&heap), 0.0);
+    // A sample that was left over would be looked for in a segment that is gone.
+    heap.trim();
+    heap.stop_sampling();
+    heap.check().unwrap();
+}

@@ -142,10 +142,11 @@ impl Drop for Heap {
         struct End(NonNull<State>);
         impl Drop for End {
             fn drop(&mut self) {
-                // SAFETY: the state is alive until this.
-                let destroy = unsafe { self.0.as_ref() }.destroy;
+                // SAFETY: the state is alive until it is destroyed.
+                let state = unsafe { self.0.as_ref() };
+                state.give_up_blocks();
                 // SAFETY: it is the one `destroy` was made for, and this is the end of it.
-                unsafe { destroy(self.0) };
+                unsafe { (state.destroy)(self.0) };
             }
         }
         let end = End(self.state);

@@ -165,7 +165,7 @@ impl State {
             let place = self.locate_named(block, named)?;
             self.free_place(block, place)?;
         }
-        self.tell(|| Event::Freed { block, usable, at });
+        self.tell_for_good(|| Event::Freed { block, usable, at });
         Ok(())
     }
 
@@ -187,7 +187,7 @@ impl State {
             None => self.resize_unseen(block, size, align),
         };
         if let Some(new) = NonNull::new(resized) {
-            self.tell(|| Event::Resized {
+            self.tell_for_good(|| Event::Resized {
                 old: block,
                 old_usable,
                 block: new,
@@ -215,10 +215,19 @@ impl State {
         }
     }
 
-    /// The end of all blocks: in debug mode they are verified, and those left over reported.
+    /// The end of all blocks: in debug mode they are verified, and those left over reported. [`give_up_blocks`] follows.
+    ///
+    /// [`give_up_blocks`]: Self::give_up_blocks
     pub fn end_blocks(&self, silent: bool) {
         if let Some(debugging) = self.debugging() {
             self.end_debugged(debugging, silent);
+        }
+    }
+
+    /// Makes the memory of all blocks plain memory again, which in debug mode it is not.
+    pub fn give_up_blocks(&self) {
+        if let Some(debugging) = self.debugging() {
+            self.give_up_debugged(debugging);
         }
     }
 

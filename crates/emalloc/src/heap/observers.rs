@@ -3,13 +3,16 @@
 //! The figures and the limit do not know them.
 
 use core::cell::Cell;
+use core::mem;
 use core::ptr::{self, NonNull};
 
 use super::Heap;
 use super::collect::Collected;
+use super::handler::say;
 use super::modes::mode;
 use super::site::Site;
 use super::state::State;
+use crate::sys;
 
 /// What a heap has done. Sizes are in bytes.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +61,9 @@ pub enum Event<'a> {
 
 /// Who wants to know what a heap does.
 ///
-/// It is told after the fact, and may use the heap; of what it does itself no observer is told.
+/// It is told after the fact, and may use the heap; of what it does itself no observer is told. It may unwind, but not
+/// when it is told that a block was freed or resized: whoever has that block could not know that it is gone, and a
+/// container would use it once more. The process is ended then.
 pub trait Observer {
     /// `heap` has done what `event` says.
     fn told(&self, heap: &Heap, event: &Event<'_>);
@@ -147,6 +152,20 @@ impl State {
             // SAFETY: whoever added the node promised that its observer is alive.
             self.as_heap(|heap| unsafe { tell(observer, heap, &event) });
         }
+    }
+
+    /// As [`tell`](Self::tell), of what the caller has to hear of: a block is gone. Ends the process if an observer unwinds.
+    pub fn tell_for_good<'a>(&self, event: impl FnOnce() -> Event<'a>) {
+        struct Unwinding;
+        impl Drop for Unwinding {
+            fn drop(&mut self) {
+                say(&"an observer unwinds that was told of a block freed or resized");
+                sys::abort();
+            }
+        }
+        let unwinding = Unwinding;
+        self.tell(event);
+        mem::forget(unwinding);
     }
 }
 

@@ -15,6 +15,7 @@ impl State {
     /// Forgets every block and keeps the segments worth keeping.
     pub fn reset(&self, silent: bool) {
         self.end_blocks(silent);
+        self.give_up_blocks();
         let keep = match self.retain {
             Retain::Adaptive => recent(self.keep.get(), self.need.get()),
             Retain::Bytes(bytes) => bytes,

@@ -197,10 +197,7 @@ impl State {
         } else {
             self.resize_unseen(block, size, align)
         };
-        if self.samples.get().is_some() {
-            self.sample_resized(block, resized, at);
-        }
-        resized
+        self.sampled(resized, at)
     }
 
     /// Resizing in all its cases, that no mode is told of. Not during a walk.
@@ -229,11 +226,13 @@ impl State {
                     && pages <= self.geometry.longest_run()
                     && self.resize_large(run, old, pages) =>
             {
+                self.move_sample(block, block.as_ptr());
                 return block.as_ptr();
             }
             Place::Huge { segment } if aligned && !self.geometry.fits(pages, align) => {
                 let resized = self.resize_huge(segment, rounded, align);
                 if !resized.is_null() {
+                    self.move_sample(block, resized);
                     return resized;
                 }
             }

@@ -213,16 +213,21 @@ impl State {
         }
     }
 
-    /// Takes note that `old` became `new`, both of them blocks or null, by a resize at `at`.
+    /// Takes note that the large or huge block at `old` has another size, and is at `new` now: before anybody is told,
+    /// who may have something else allocated at `old`. (One that was copied is a new block, and the old one was freed.)
+    pub fn move_sample(&self, old: NonNull<u8>, new: *mut u8) {
+        if self.samples.get().is_some() {
+            self.move_sample_slow(old, new);
+        }
+    }
+
     #[cold]
     #[inline(never)]
-    pub fn sample_resized(&self, old: NonNull<u8>, new: *mut u8, at: Site<'_>) {
-        if let (Some(samples), Some(block)) = (self.samples(), NonNull::new(new)) {
-            // A block that was copied has been freed by now, and so is no sample any more.
-            if let Ok(place) = self.locate(block) {
-                samples.moved(old.addr().get(), new.addr(), self.size_of_place(place));
-            }
-            self.sampled(new, at);
+    fn move_sample_slow(&self, old: NonNull<u8>, new: *mut u8) {
+        if let (Some(samples), Some(block)) = (self.samples(), NonNull::new(new))
+            && let Ok(place) = self.locate(block)
+        {
+            samples.moved(old.addr().get(), new.addr(), self.size_of_place(place));
         }
     }
 

@@ -129,7 +129,7 @@ impl Usage {
     /// Has a sample be due in `until` bytes, or none any more.
     pub fn sample_in(&self, until: Option<usize>) {
         self.due.set(false);
-        self.count_down(until.map_or(NEVER, |until| until as u64));
+        self.count_down(until.map_or(NEVER, |until| (until as u64).min(NEVER)));
     }
 
     fn count_down(&self, until: u64) {

@@ -208,12 +208,16 @@ impl State {
         body();
     }
 
-    /// The end of all blocks: verifies them, reports those left over, and makes their pages ones that can be touched.
+    /// The end of all blocks: verifies them, and reports those left over.
     pub fn end_debugged(&self, debugging: &Debugging, silent: bool) {
         self.check_all(debugging, None);
         if !silent && !debugging.silent.get() {
             self.at_rest(|| self.report_leaks(debugging));
         }
+    }
+
+    /// Makes the pages of all blocks ones that can be touched, and forgets those held back.
+    pub fn give_up_debugged(&self, debugging: &Debugging) {
         if debugging.options.guard_pages || sys::WATCHED {
             self.at_rest(|| {
                 self.each_raw(&mut |raw| {
