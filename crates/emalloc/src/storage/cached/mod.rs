@@ -183,7 +183,7 @@ unsafe impl<S: Storage> Storage for Cached<S> {
         if !self.is_whole(size) || !align.is_power_of_two() {
             return Err(StorageError::Unsupported);
         }
-        self.obtain(size, align)
+        self.obtain(size, self.aligned(align))
     }
 
     unsafe fn free(&self, start: NonNull<u8>, size: usize, align: usize) {
@@ -255,6 +255,7 @@ unsafe impl<S: Storage> Storage for Cached<S> {
         if !self.is_whole(new) {
             return Err(StorageError::Unsupported);
         }
+        let align = self.aligned(align);
         if new > old
             && let Some(warm) = self.take_warm(old, new, align)
         {

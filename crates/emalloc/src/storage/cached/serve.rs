@@ -234,6 +234,16 @@ impl<S: Storage> Cached<S> {
         size != 0 && size.is_multiple_of(self.inner.capabilities().granularity)
     }
 
+    /// What a grant is aligned to that may be cut: to its unit at least, so that whatever else it is cut for, for a stricter
+    /// alignment too, all parts are whole. (A storage that lets its grants be cut keeps no book of alignments.)
+    pub(super) fn aligned(&self, align: usize) -> usize {
+        let can = self.inner.capabilities();
+        match can.divisible {
+            true => align.max(can.granularity),
+            false => align,
+        }
+    }
+
     /// Takes something kept for a grant of `size` bytes. What is granted by that is counted as granted, else the size as
     /// asked for; what cannot be kept beside it then is gone.
     fn find(&self, size: usize, align: usize) -> Step {
