@@ -2,6 +2,8 @@
 //! a limit leaves, whom the soft limit tells.
 #![cfg(feature = "std")]
 
+#[path = "common/coarse.rs"]
+mod coarse;
 mod common;
 
 use std::ptr::NonNull;
@@ -10,9 +12,9 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
 use common::probe::{Probe, assert_all_returned, on, probe};
-use emalloc::heap::{Handler, Heap, Limit, SoftLimitEvent};
+use emalloc::heap::{Handler, Heap, Limit, Sampling, SoftLimitEvent};
 use emalloc::layout::PAGE;
-use emalloc::storage::{Counts, Malloc, Storage};
+use emalloc::storage::{Counts, Grant, Malloc, Regions, Storage, StorageError, forward_storage};
 
 const SEGMENT: usize = 256 << 10;
 const MIB: usize = 1 << 20;
@@ -212,4 +214,65 @@ fn usage_speaks_of_blocks_and_not_of_room_to_spare() {
     // SAFETY: alive.
     unsafe { heap.free(block) };
     assert_eq!((heap.usage(), heap.real_usage()), (0, SEGMENT));
+}
+
+/// Looks at the sizes that a storage is asked for.
+struct Measuring<S>(S);
+
+impl<S> Measuring<S> {
+    fn look(size: usize) {
+        assert!(isize::try_from(size).is_ok(), "{size:#x}");
+    }
+}
+
+// SAFETY: all memory is the storage's inside.
+unsafe impl<S: Storage> Storage for Measuring<S> {
+    forward_storage!(|self| self.0; name, capabilities, free, discard);
+
+    fn allocate(&self, size: usize, align: usize) -> Result<Grant, StorageError> {
+        Self::look(size);
+        self.0.allocate(size, align)
+    }
+
+    unsafe fn resize(
+        &self,
+        _start: NonNull<u8>,
+        _old: usize,
+        new: usize,
+        _align: usize,
+    ) -> Result<(), StorageError> {
+        Self::look(new);
+        Err(StorageError::Unsupported)
+    }
+
+    unsafe fn move_resize(
+        &self,
+        _start: NonNull<u8>,
+        _old: usize,
+        new: usize,
+        _align: usize,
+    ) -> Result<Grant, StorageError> {
+        Self::look(new);
+        Err(StorageError::Unsupported)
+    }
+}
+
+#[test]
+fn no_storage_is_asked_for_more_than_half_of_all_addresses() {
+    let storage = Measuring(coarse::Coarse(Malloc));
+    let heap = Heap::builder().storage(storage).build().unwrap();
+    let block = heap.allocate(MIB);
+    for less in [0, 1, PAGE, 4 * PAGE, 5 * PAGE, SEGMENT, 2 * SEGMENT] {
+        let size = isize::MAX as usize - less;
+        assert!(heap.try_allocate(size).is_err());
+        // SAFETY: alive, and so after a refusal.
+        assert!(unsafe { heap.try_resize(block, size) }.is_err());
+    }
+    let sampling = Sampling::every(1).memory(usize::MAX);
+    assert!(heap.start_sampling(sampling).is_err());
+    let regions = Regions::new(Measuring(Malloc));
+    for less in [1, 2, 100, 1 << 16] {
+        let size = isize::MAX as usize + 1 - less * PAGE;
+        assert!(regions.allocate(size, PAGE).is_err());
+    }
 }

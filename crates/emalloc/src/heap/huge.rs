@@ -120,6 +120,7 @@ impl State {
         let Some(exact) = size
             .checked_add(front)
             .and_then(|sum| round_up(sum, self.capabilities.granularity))
+            .filter(|&exact| exact <= isize::MAX as usize)
         else {
             return ptr::null_mut();
         };

@@ -268,7 +268,7 @@ impl State {
         let align = self.samples_align();
         let size = sampling
             .memory
-            .clamp(1, usize::MAX / 2)
+            .clamp(1, usize::MAX / 4)
             .next_multiple_of(align);
         let grant = self.storage().allocate(size, align)?;
         let seed = (grant.start.addr().get() as u64) ^ (&raw const *self).addr() as u64;

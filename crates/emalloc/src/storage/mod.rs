@@ -139,7 +139,7 @@ impl core::error::Error for StorageError {}
 ///
 /// Making the value is the original's `init`, dropping it is `dtor`.
 ///
-/// Sizes are multiples of [`Capabilities::granularity`] and not zero;
+/// Sizes are multiples of [`Capabilities::granularity`], not zero, and no more than [`isize::MAX`];
 /// alignments are powers of two. A caller passes back the size and the alignment it asked for
 /// (after a resize: the new size).
 ///

@@ -20,6 +20,9 @@ const STEP: usize = 32;
 /// And so many times at most.
 const MOST_DOUBLINGS: usize = 7;
 
+/// No grant is larger.
+const MOST: usize = isize::MAX as usize;
+
 /// Keeps regions of the storage inside, and grants parts of them.
 ///
 /// First fit from the low end; a free merges with its neighbours. What is free is discarded where the storage inside can do
@@ -101,10 +104,11 @@ impl<S: Storage> Regions<S> {
         let exact = size
             .checked_add(GRAIN)
             .and_then(|sum| round_up(sum, unit))
+            .filter(|&exact| exact <= MOST)
             .ok_or(refused)?;
         // Room to grow, if that is to be had; the more regions there are, the more.
         let doublings = self.enter().map_or(0, |list| list.count / STEP);
-        let ample = exact.saturating_add(exact / 2).max(REGION) & !(unit - 1);
+        let ample = (exact + exact / 2).clamp(REGION, MOST) & !(unit - 1);
         let more = ample.max((REGION << doublings.min(MOST_DOUBLINGS)) & !(unit - 1));
         let mut answer = self.inner.allocate(more, align);
         let mut taken = more;
