@@ -116,6 +116,7 @@ fn settle<S, H>(builder: Builder<S, H>, config: &Config) -> Builder<S, Report> {
         .segment_size(config.segment_size)
         .reserve(0)
         .keep_buffer(true)
+        .keep_filled(true)
         .handler(Report);
     if !config.debug {
         return builder;

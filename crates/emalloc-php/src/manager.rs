@@ -85,8 +85,8 @@ impl PhpSettings {
     pub(crate) fn start(&self) -> Result<Heap, HeapError> {
         let settings = &self.settings;
         let builder = settings.builder().unwrap_or_else(|error| refuse(&error));
-        // For output buffers, which come and go.
-        let builder = builder.handler(Faults).keep_buffer(true);
+        // For output buffers, which come and go; and the heap has its storage to itself.
+        let builder = builder.handler(Faults).keep_buffer(true).keep_filled(true);
         if self.named {
             return builder.build();
         }

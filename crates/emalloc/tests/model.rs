@@ -171,7 +171,7 @@ impl<S: Storage + Sync + 'static> Bench<'_, S> {
             .segment_size(1 << shift)
             .large_from(large_from)
             .checked(checked)
-            .keep_buffer(reserve % 2 == 0)
+            .keep_filled(reserve % 2 == 0)
             .retain(retain)
             .compact(compact)
             .keep_buffer(keep_buffer)

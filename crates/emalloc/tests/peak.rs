@@ -60,3 +60,33 @@ fn what_a_store_keeps_makes_no_run_go() {
     }
     assert_eq!(discarded(), 1);
 }
+
+#[test]
+fn what_was_held_and_never_filled_is_not_kept_in_store() {
+    let store = Arc::new(Cached::new(MmapAnon));
+    let heap = on(&store, SEGMENT).keep_filled(true).build().unwrap();
+    let fill = || {
+        // A third of each segment stays free.
+        let blocks = [0; 3].map(|_| heap.allocate(4 * MIB / 3));
+        assert_eq!(heap.real_usage(), 3 * SEGMENT);
+        for block in blocks {
+            // SAFETY: alive, and used no more.
+            unsafe { heap.free(block) };
+        }
+    };
+    fill();
+    // Of 6 MiB blocks had filled 4.7 at most, and headers a little, so no more than that is held and kept now. (It was all 6.)
+    let real = heap.real_usage();
+    let filled = 2 * (4 * MIB / 3) + SEGMENT;
+    let resident = real + store.cached_bytes();
+    assert!(
+        resident <= filled + MIB / 4,
+        "{resident} held and kept, {filled} filled"
+    );
+    // What was kept is used again.
+    assert!(store.cached_bytes() > 0);
+    let misses = store.misses();
+    fill();
+    assert_eq!(store.misses(), misses);
+    heap.check().unwrap();
+}

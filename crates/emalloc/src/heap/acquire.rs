@@ -20,6 +20,9 @@ const LARGE: usize = 2 * LARGE_PAGE;
 /// So many free runs are looked at, at most, before the heap takes more memory.
 const LOOKED_AT: usize = 32;
 
+/// One part in so many of what was held at most is much.
+const MUCH: usize = 8;
+
 impl State {
     /// Runs `body` with this heap as the program knows it.
     pub fn as_heap<R>(&self, body: impl FnOnce(&Heap) -> R) -> R {
@@ -98,6 +101,7 @@ impl State {
     ) -> Result<Grant, AllocError> {
         self.may_hold(size, requested)?;
         self.make_room(size, (size, align));
+        let is_more_than_ever = self.held.get() + size > self.held_peak.get();
         match self.storage().allocate(size, align) {
             Ok(grant) => {
                 // What is not zero has its pages already.
@@ -106,6 +110,9 @@ impl State {
                     unsafe { self.storage().will_fill(grant.start, size) };
                 }
                 self.count_held(size);
+                if !is_more_than_ever {
+                    self.keep_less();
+                }
                 Ok(grant)
             }
             Err(cause) => Err(self.storage_refused(cause, requested)),
@@ -160,6 +167,19 @@ impl State {
             if beyond == 0 {
                 break;
             }
+        }
+    }
+
+    /// Has the storage keep less if much of what was held at most was never filled: now it may be, without another word to
+    /// the storage, and what is kept beside was filled before.
+    fn keep_less(&self) {
+        if !self.keep_filled || !self.capabilities.discard {
+            return;
+        }
+        let held = self.held_peak.get();
+        let unfilled = held.saturating_sub(self.filled.get().max(self.usage.peak()));
+        if unfilled > held / MUCH {
+            self.storage().keep_less(unfilled);
         }
     }
 
@@ -264,6 +284,7 @@ impl State {
         self.count_released(size);
         // SAFETY: the storage granted this with that size and alignment, and nothing leads there any more.
         unsafe { self.storage().free(base, size, align) };
+        self.keep_less();
     }
 
     /// Sets pages aside for the handler of an error, if there are enough that are free. Not during a walk.

@@ -61,6 +61,7 @@ struct Options {
     retain: Retain,
     compact: usize,
     keep_buffer: bool,
+    keep_filled: bool,
     checked: bool,
     debug: Option<Debug>,
     sampling: Option<Sampling>,
@@ -93,6 +94,7 @@ impl Heap {
             retain: Retain::Adaptive,
             compact: 0,
             keep_buffer: false,
+            keep_filled: false,
             checked: false,
             debug: None,
             sampling: None,
@@ -167,6 +169,14 @@ impl<S, H> Builder<S, H> {
     /// use one buffer after the other. What is kept, up to 64 KiB, adds to the peak. Off unless told.
     pub fn keep_buffer(mut self, keep: bool) -> Self {
         self.options.keep_buffer = keep;
+        self
+    }
+
+    /// Has the storage keep no more than blocks have filled, where much of what was held never was: the peak is lower where blocks of
+    /// a megabyte come again in other places, and a little of what is warm is lost. For a heap that lives on and has its
+    /// storage ([`Cached`](crate::storage::Cached)) to itself. Off unless told.
+    pub fn keep_filled(mut self, only: bool) -> Self {
+        self.options.keep_filled = only;
         self
     }
 
@@ -344,6 +354,7 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
             need: Cell::new(size),
             keep: Cell::new(size),
             filled: Cell::new(size),
+            keep_filled: options.keep_filled,
             retain: options.retain,
             compact: options.compact,
             held: Cell::new(size),

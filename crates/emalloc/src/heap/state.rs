@@ -125,6 +125,8 @@ pub(super) struct State {
     /// The most bytes lately that were held at once and that blocks may have filled: neither in empty segments nor in long
     /// free runs.
     pub filled: Cell<usize>,
+    /// The storage is told when much of what was held was never filled.
+    pub keep_filled: bool,
     pub retain: super::Retain,
     /// A reset after more than this was held trims the storage; 0: never.
     pub compact: usize,

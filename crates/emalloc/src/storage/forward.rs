@@ -10,7 +10,7 @@ macro_rules! __forward_storage {
     (|$self:ident| $target:expr) => {
         $crate::storage::forward_storage!(
             |$self| $target;
-            name, capabilities, allocate, free, leave, take_back, resize, move_resize, discard, is_usual, will_fill, request_ended, trim
+            name, capabilities, allocate, free, leave, take_back, resize, move_resize, discard, is_usual, keep_less, will_fill, request_ended, trim
         );
     };
     (|$self:ident| $target:expr; $($method:ident),+ $(,)?) => {
@@ -87,6 +87,11 @@ macro_rules! __forward_storage {
             $target.is_usual(size, align)
         }
     };
+    (@keep_less $self:ident, $target:expr) => {
+        fn keep_less(&$self, bytes: usize) {
+            $target.keep_less(bytes);
+        }
+    };
     (@will_fill $self:ident, $target:expr) => {
         unsafe fn will_fill(&$self, start: core::ptr::NonNull<u8>, size: usize) {
             // SAFETY: as for `free`.
@@ -124,7 +129,7 @@ macro_rules! __forward_storage {
 /// unsafe impl<S: Storage> Storage for Loud<S> {
 ///     emalloc::storage::forward_storage!(
 ///         |self| self.0;
-///         capabilities, free, resize, move_resize, discard, is_usual, will_fill, request_ended, trim
+///         capabilities, free, resize, move_resize, discard, is_usual, keep_less, will_fill, request_ended, trim
 ///     );
 ///
 ///     fn name(&self) -> &str {

@@ -239,6 +239,12 @@ pub unsafe trait Storage: Send {
         false
     }
 
+    /// Hears that `bytes` of what a heap over this storage held at most lately were never filled. Where what is kept is bounded
+    /// by what was granted, so much less is kept, once.
+    fn keep_less(&self, bytes: usize) {
+        let _ = bytes;
+    }
+
     /// Hears that a fresh grant will probably be filled: the heap that has it is large, and has filled what it had
     /// before. The system may bring in large pages for it, which takes less time and may take more memory.
     ///

@@ -295,6 +295,12 @@ unsafe impl<S: Storage> Storage for Cached<S> {
         self.with_store(FEW, is_usual) == Some(true)
     }
 
+    fn keep_less(&self, bytes: usize) {
+        if self.cached_bytes() > 0 {
+            self.settle_below(bytes);
+        }
+    }
+
     unsafe fn will_fill(&self, start: NonNull<u8>, size: usize) {
         let is_usual = |store: &mut Store, _| {
             let granted = self.granted.load(Ordering::Relaxed);

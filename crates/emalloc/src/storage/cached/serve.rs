@@ -61,7 +61,7 @@ impl<S: Storage> Cached<S> {
         let granted = self.granted.load(Ordering::Relaxed);
         store.bound.pass_time(now, self.interval, granted);
         let answer = act(&mut store, ways);
-        self.settle(store, ways);
+        self.settle(store, ways, 0);
         answer
     }
 
@@ -95,8 +95,16 @@ impl<S: Storage> Cached<S> {
         });
     }
 
-    /// Leaves the cell, with what is beyond the bound.
-    fn settle<'a>(&'a self, mut store: Entered<'a, Store>, ways: Ways) {
+    /// Gives back what is beyond the bound less `less` bytes.
+    pub(super) fn settle_below(&self, less: usize) {
+        if let Some(store) = self.store.try_enter(FEW) {
+            self.at_rest.store(false, Ordering::Relaxed);
+            self.settle(store, self.ways(), less);
+        }
+    }
+
+    /// Leaves the cell, with what is beyond the bound less `less` bytes.
+    fn settle<'a>(&'a self, mut store: Entered<'a, Store>, ways: Ways, less: usize) {
         /// Pieces that go back at a time.
         const GOING: usize = 16;
         loop {
@@ -107,7 +115,7 @@ impl<S: Storage> Cached<S> {
             let asked = self.asked.load(Ordering::Relaxed);
             let room = store
                 .bound
-                .room(granted.saturating_add(asked))
+                .room(granted.saturating_add(asked).saturating_add(less))
                 .min(self.limit);
             if store.kept.bytes() <= room && !store.kept.is_too_full() {
                 self.bytes.store(store.kept.bytes(), Ordering::SeqCst);
