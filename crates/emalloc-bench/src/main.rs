@@ -28,7 +28,15 @@ use micro::Case;
 use replay::{Touch, Trace};
 use report::{Line, MicroLine, Run};
 
+/// A reader that goes away (`emalloc-bench ... | head`) ends the program quietly, as it does other programs that print
+/// tables. Rust's runtime would have each line fail instead, and panic.
+fn end_with_the_reader() {
+    // SAFETY: the default action runs no code of ours.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}
+
 fn main() -> Result<()> {
+    end_with_the_reader();
     tls::make_room()?;
     let arguments = Arguments::parse();
     let (mut all, missing) = contenders(&arguments.only)?;

@@ -1,5 +1,6 @@
 //! The command as users call it, on a small trace and on allocators that are always there.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -47,6 +48,20 @@ fn many_heaps_take_memory_each() {
     let line: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(line["micro"], "heaps");
     assert!(line["value"].as_f64().unwrap() >= 8448.0);
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = Command::new(env!("CARGO_BIN_EXE_emalloc-bench"))
+        .args([TRACE, "--only", "system", "--rounds", "1", "--no-memory"])
+        .stdout(writer)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.signal(), Some(libc::SIGPIPE));
+    let said = text(&output.stderr);
+    assert!(!said.contains("panicked"), "{said}");
 }
 
 #[test]

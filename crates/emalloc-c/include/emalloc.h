@@ -309,7 +309,7 @@ int emalloc_storage_register(const emalloc_storage_handlers *handlers, void *par
  */
 typedef struct emalloc_debug {
     size_t size;              /* sizeof(emalloc_debug) */
-    size_t guards;            /* bytes of a guard on each side of a block, at least */
+    size_t guards;            /* bytes of a guard on each side of a block, at least; at most 4096 */
     size_t quarantine;        /* bytes of freed blocks that are held back; 0: none are */
     size_t quarantine_blocks; /* and how many of them */
     size_t check_every;       /* after so many operations everything is checked; 0: only what is asked for */

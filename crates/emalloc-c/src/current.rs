@@ -106,7 +106,8 @@ pub fn settings<'a>() -> Result<&'static Settings, StartError<'a>> {
 /// A heap with these settings.
 pub fn start_as_set<'a>(settings: &Settings) -> Result<NonNull<EmallocHeap>, StartError<'a>> {
     let builder = settings.builder().map_err(StartError::Settings)?;
-    EmallocHeap::start(builder).map_err(StartError::Heap)
+    // With the variable's name, which nobody would know otherwise.
+    EmallocHeap::start(builder).map_err(|error| StartError::Settings(SettingsError::Heap(error)))
 }
 
 /// Asks the program's handler, which may jump away; ends the process if it does not.

@@ -151,9 +151,11 @@ impl StartError<'_> {
         match self {
             Self::Open(_)
             | Self::Heap(HeapError::Storage(_))
-            | Self::Settings(SettingsError::UnknownStorage(_) | SettingsError::Storage { .. }) => {
-                Kind::Storage
-            }
+            | Self::Settings(
+                SettingsError::UnknownStorage(_)
+                | SettingsError::Storage { .. }
+                | SettingsError::Heap(HeapError::Storage(_)),
+            ) => Kind::Storage,
             _ => Kind::Setting,
         }
     }

@@ -183,6 +183,16 @@ fn nonsense_in_the_environment_ends_the_process() {
             "much",
             "EMALLOC_LIMIT is 'much', but must be a size in bytes, such as 64M, or 'unlimited'\n",
         ),
+        (
+            "EMALLOC_LIMIT",
+            "1",
+            "EMALLOC_LIMIT: a limit of 1 bytes is too low for a heap, it needs at least 262144\n",
+        ),
+        (
+            "EMALLOC_DEBUG",
+            "guards=99999999999",
+            "EMALLOC_DEBUG is 'guards=99999999999', but must be a size in bytes of at most 4096, such as 16\n",
+        ),
     ] {
         ends(&run(program("blocks.c").env(variable, value)), 255, text);
     }

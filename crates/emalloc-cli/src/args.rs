@@ -16,7 +16,7 @@ Exit codes:
   0  all is well
   1  something was found: a request was refused, a check or a storage failed
   2  the command line is wrong
-  3  a file cannot be read, or is no valid trace";
+  3  a file cannot be read or is no valid trace, or the answer cannot be written";
 
 const REPLAY_NOTES: &str = "\
 Columns:
@@ -39,7 +39,7 @@ Exit codes:
   1  a request was refused (limit, budget, full buffer), or a check failed
   2  the command line is wrong
   3  a trace cannot be read or makes no sense; the message has the offset in bytes
-     (of the decompressed trace)
+     (of the decompressed trace); or the answer cannot be written
 A trace that fails does not keep the others from running; the highest code counts.
 
 Examples:
@@ -49,7 +49,7 @@ Examples:
   emalloc replay --json traces/*.zst | jq '.traces[].ns_per_operation'";
 
 const EXPLAIN_NOTES: &str = "\
-Exit codes: 0 fine, 2 the command line is wrong.
+Exit codes: 0 fine, 2 the command line is wrong, 3 the answer cannot be written.
 
 Examples:
   emalloc explain 56
@@ -65,7 +65,8 @@ the granularity.
 The suite holds 64 MiB at most. A storage that passes keeps every promise that was
 checked; skipped steps were refused for want of memory, or too large.
 
-Exit codes: 0 all passed, 1 a storage failed, 2 the command line is wrong.
+Exit codes: 0 all passed, 1 a storage failed, 2 the command line is wrong, 3 the answer
+cannot be written.
 
 Examples:
   emalloc storages

@@ -8,11 +8,13 @@ use crate::header::{HEADER_LEN, MAGIC, VERSION};
 use crate::record::{Kind, MAX_SIZE};
 
 /// Why a trace cannot be read, believed or written.
+///
+/// What the system or the decompressor said is the [source](std::error::Error::source), and not in the text.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TraceError {
     /// The file, or whatever else the bytes come from or go to, failed.
-    #[error("byte {offset}: {source}")]
+    #[error("byte {offset}: reading or writing failed")]
     Io {
         /// Bytes of the trace that were read or written before.
         offset: u64,
@@ -20,7 +22,7 @@ pub enum TraceError {
         source: io::Error,
     },
     /// The compressed stream is damaged or cut off.
-    #[error("byte {offset}: the zstd stream ends or breaks here: {source}")]
+    #[error("byte {offset}: the zstd stream ends or breaks here")]
     Zstd {
         /// Bytes of the trace that were decompressed before.
         offset: u64,

@@ -31,6 +31,7 @@
 //! # Ok::<(), emalloc_trace::TraceError>(())
 //! ```
 #![forbid(unsafe_code)]
+#![deny(missing_debug_implementations)]
 
 mod check;
 mod error;

@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::error::Error;
 use std::io::{self, Read};
 
 use common::*;
@@ -117,7 +118,12 @@ fn compressed_with_a_window_too_large() {
         matches!(error, TraceError::Zstd { offset: 0, .. }),
         "{error}"
     );
-    assert!(error.to_string().contains("memory"), "{error}");
+    let cause = error
+        .source()
+        .expect("the decompressor says why")
+        .to_string();
+    assert!(cause.contains("memory"), "{cause}");
+    assert!(!error.to_string().contains(&cause), "said twice: {error}");
     // The largest window that is allowed.
     assert!(matches!(
         common::error(&frame(27)),
@@ -369,6 +375,13 @@ fn a_source_that_fails() {
     // Everything was there, and the records are handed out: but is it the end?
     let result: Result<Vec<_>, _> = Reader::new(Broken(&plain)).and_then(Iterator::collect);
     assert!(matches!(result, Err(TraceError::Io { .. })));
+}
+
+#[test]
+fn a_chain_of_errors_says_the_cause_once() {
+    let error = Reader::open("no/such/file.emtr").expect_err("there is no such file");
+    let cause = error.source().expect("the system says why").to_string();
+    assert!(!error.to_string().contains(&cause), "{error}: {cause}");
 }
 
 #[test]

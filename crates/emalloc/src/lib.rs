@@ -20,7 +20,67 @@
 //! }
 //! # Ok::<(), emalloc::heap::HeapError>(())
 //! ```
+//!
+//! # Where to find what
+//!
+//! | wanted | here |
+//! |---|---|
+//! | a server: a heap per request on each thread | below; `examples/request_server.rs` |
+//! | a limit that is an error one can catch | [`Builder::limit`](heap::Builder::limit), the `try_` forms, [`AllocError`]; for many heaps together [`Budget`](storage::Budget) |
+//! | to be asked before a request fails: free something, raise the limit, unwind | [`Handler::out_of_memory`](heap::Handler::out_of_memory) |
+//! | which line forgot what | [`Builder::debug`](heap::Builder::debug), [`Heap::leaks`], [`Handler::leaks`](heap::Handler::leaks); `EMALLOC_DEBUG=1` |
+//! | who allocates, in production | [`Heap::start_sampling`], [`Heap::profile`]; for flame graphs [`Heap::write_collapsed`] |
+//! | containers of other crates | the features below and [`Heap::here`] |
+//! | memory from elsewhere | the trait [`Storage`](storage::Storage), and [`conformance`](storage::conformance) to test it |
+//! | what the environment can set | [`Settings`](interface::Settings) |
+//!
+//! # A server
+//!
+//! Each thread has a heap and resets it after each request; all heaps take segments from one store, which keeps the memory warm.
+//!
+//! ```
+//! use emalloc::heap::{AllocError, Heap, HeapError, Limit, Retain};
+//! use emalloc::storage::{Cached, MALLOC, Malloc};
+//!
+//! static SEGMENTS: Cached<Malloc> = Cached::new(MALLOC); // on Unix better of MMAP_ANON
+//!
+//! fn answer(heap: &Heap, request: usize) -> Result<usize, AllocError> {
+//!     Ok(heap.try_alloc_str("parts of the page")?.len() + request)
+//! }
+//!
+//! fn work() -> Result<(), HeapError> {
+//!     let mut heap = Heap::builder()
+//!         .storage(&SEGMENTS)
+//!         .segment_size(2 << 20)
+//!         .limit(Limit::Bytes(64 << 20))
+//!         .retain(Retain::Bytes(0)) // what a reset frees goes to the store
+//!         .build()?;
+//!     for request in 0..100 {
+//!         if let Err(error) = answer(&heap, request) {
+//!             eprintln!("request {request}: {error}"); // and the next one finds the heap whole
+//!         }
+//!         heap.reset();
+//!     }
+//!     Ok(())
+//! }
+//!
+//! let threads = [(); 2].map(|()| std::thread::spawn(work));
+//! for thread in threads {
+//!     thread.join().unwrap()?;
+//! }
+//! # Ok::<(), emalloc::heap::HeapError>(())
+//! ```
+//!
+//! # Features
+//!
+//! - `std`, on unless told: the thread's current heap with the original's functions, settings from the environment.
+//! - `alloc`, which `std` includes: settings from texts, storages behind `Arc` and `Box`. Without either the library needs an
+//!   operating system's memory or a buffer, and nothing else.
+//! - `allocator-api2-02`, `-03`, `-04`: `Allocator` of that version of allocator-api2 on `&Heap` and
+//!   [`Sited`](interface::Sited). It must be the version that the container's crate uses: 0.2 for hashbrown.
+//! - `valgrind`, `asan`: debug mode tells these tools which memory is the program's (Linux on x86-64; elsewhere nothing).
 #![no_std]
+#![deny(missing_debug_implementations)]
 #[cfg(feature = "alloc")]
 extern crate alloc;
 #[cfg(feature = "std")]
@@ -43,5 +103,5 @@ pub use interface::{
 
 /// The README's examples are tested with the documentation's.
 #[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;

@@ -54,7 +54,7 @@ pub const NURSERY_GRAINS: usize = {
 };
 
 /// What the fast paths need to know of a request's class.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Slot {
     /// The code of the class: twice its number, so that processors that scale an index by 8 reach an entry of 16 bytes
     /// with it in one step.

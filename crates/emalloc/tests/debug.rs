@@ -212,6 +212,24 @@ fn the_text_is_the_originals() {
 }
 
 #[test]
+fn guards_that_are_too_large_are_refused_when_the_heap_is_made() {
+    let made = |bytes| Heap::builder().debug(Debug::new().guards(bytes)).build();
+    for guards in [PAGE + 1, usize::MAX / 2, usize::MAX] {
+        let error = made(guards).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("guards of {guards} bytes are too large, 4096 is the most")
+        );
+    }
+    let heap = heap(Debug::new().guards(Debug::MAX_GUARDS));
+    let block = heap.try_allocate(100).unwrap();
+    // The byte that is the guard's last one.
+    write(block, 99 + PAGE as isize, 1, 0);
+    assert_eq!(heap.check_blocks(), 1);
+    free(&heap, block, 1);
+}
+
+#[test]
 fn blocks_are_what_they_are_without() {
     let guards = |size: usize| heap(Debug::new().guards(size));
     let heaps = [guards(16), guards(0)];

@@ -171,6 +171,16 @@ fn settings_are_taken_or_refused_by_name() {
             "'continue', 'exit' or 'abort'",
         ),
         ("guards", "guards", "a size in bytes"),
+        (
+            "guards=99999999999",
+            "guards=99999999999",
+            "a size in bytes of at most 4096",
+        ),
+        (
+            "guards=4097",
+            "guards=4097",
+            "a size in bytes of at most 4096",
+        ),
         ("color=red", "color=red", "0, 1, or a list"),
         ("", "", "0, 1, or a list"),
         ("guards=8,,fill=1", "guards=8,,fill=1", "0, 1, or a list"),

@@ -10,7 +10,7 @@ use emalloc::heap::{
     AllocError, Handler, Heap, HeapError, Limit, Recovery, Sampling, Site, SoftLimitEvent,
 };
 use emalloc::interface::{Settings, SettingsError};
-use emalloc::storage::{Counting, MALLOC, Malloc, registry};
+use emalloc::storage::{Counting, MALLOC, Malloc, StorageError, registry};
 
 fn read(variables: &[(&str, &str)]) -> Result<Settings, SettingsError> {
     Settings::from_lookup(|name| {
@@ -313,6 +313,31 @@ fn a_heap_is_started_as_the_settings_say() {
     }
 }
 
+/// As a program prints it that shows why an error came about.
+fn chain(error: &dyn Error) -> String {
+    let cause = error.source().map(|cause| format!(": {}", chain(cause)));
+    format!("{error}{}", cause.unwrap_or_default())
+}
+
+#[test]
+fn a_chain_of_errors_says_nothing_twice() {
+    let error = taken("EMALLOC_LIMIT", "1").start().unwrap_err();
+    let said = chain(&error);
+    assert_eq!(said.matches("too low").count(), 1, "{said}");
+    let exhausted = StorageError::Exhausted { requested: 7 };
+    let error = SettingsError::Heap(HeapError::Storage(exhausted));
+    assert_eq!(
+        chain(&error),
+        "the storage gave no first segment: the storage has no 7 bytes left"
+    );
+    let name = "mmap_zero".to_owned();
+    let error = exhausted;
+    assert_eq!(
+        chain(&SettingsError::Storage { name, error }),
+        "Cannot initialize zend_mm storage [mmap_zero]: the storage has no 7 bytes left"
+    );
+}
+
 #[test]
 fn settings_that_cannot_be_together_are_refused_at_the_start() {
     let error = taken("EMALLOC_LIMIT", "1").start().unwrap_err();
@@ -320,7 +345,10 @@ fn settings_that_cannot_be_together_are_refused_at_the_start() {
         error.to_string(),
         "EMALLOC_LIMIT: a limit of 1 bytes is too low for a heap, it needs at least 262144"
     );
-    assert!(error.source().unwrap().is::<HeapError>());
+    assert!(matches!(
+        error,
+        SettingsError::Heap(HeapError::LimitTooLow { .. })
+    ));
     // A reserve larger than a segment, or than all memory.
     let most = usize::MAX.to_string();
     let error = taken("EMALLOC_RESERVE", &most).start().unwrap_err();

@@ -22,10 +22,9 @@ fn pages(count: usize) -> Layout {
 
 /// What a trim answers that finds nothing but `discarded` bytes.
 fn discarded(discarded: usize) -> Collected {
-    Collected {
-        discarded,
-        ..Collected::default()
-    }
+    let mut collected = Collected::default();
+    collected.discarded = discarded;
+    collected
 }
 
 #[test]

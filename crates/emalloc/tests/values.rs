@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use emalloc::heap::{AllocError, Fault, Handler, Heap, Limit, Site};
+use emalloc::interface::HeapBox;
 use proptest::prelude::*;
 
 fn checked() -> Heap {
@@ -68,12 +69,12 @@ fn a_box_drops_its_value_once_and_frees_its_block() {
 fn into_inner_and_leak_give_the_value_up() {
     let drops = Cell::new(0);
     let heap = checked();
-    let value = heap.boxed(Counted(&drops)).into_inner();
+    let value = HeapBox::into_inner(heap.boxed(Counted(&drops)));
     assert_eq!((drops.get(), heap.usage()), (0, 0));
     drop(value);
     assert_eq!(drops.get(), 1);
 
-    let leaked: &mut Counted<'_> = heap.boxed(Counted(&drops)).leak();
+    let leaked: &mut Counted<'_> = HeapBox::leak(heap.boxed(Counted(&drops)));
     assert_eq!(leaked.0.get(), 1);
     assert!(heap.usage() > 0);
     drop(heap);
@@ -121,7 +122,7 @@ fn a_handler_that_unwinds_does_not_drop_a_value_twice() {
     let walked = catch_unwind(AssertUnwindSafe(|| {
         heap.walk(&mut |_| {
             if let Some(large) = boxed.take() {
-                large.into_inner();
+                HeapBox::into_inner(large);
             }
         });
     }));
@@ -164,7 +165,7 @@ fn nothing_at_all_is_a_value_too() {
     assert_eq!(heap.alloc_str(""), "");
     let before = heap.usage();
     drop(heap.boxed(()));
-    assert_eq!(heap.boxed(Nothing).into_inner(), Nothing);
+    assert_eq!(HeapBox::into_inner(heap.boxed(Nothing)), Nothing);
     assert_eq!(heap.usage(), before);
 
     struct Drops;

@@ -293,6 +293,14 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
                 needed: size,
             });
         }
+        if let Some(guards) = options.debug.map(|debug| debug.guards)
+            && guards > Debug::MAX_GUARDS
+        {
+            return Err(HeapError::GuardsTooLarge {
+                guards,
+                max: Debug::MAX_GUARDS,
+            });
+        }
         let left = self.storage.take_back(size, size);
         let start = match left {
             Some(start) => start,

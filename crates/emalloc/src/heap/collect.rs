@@ -14,6 +14,7 @@ use crate::size_class::{CLASSES, CODES, grains_of_short_run, pages_of_class, siz
 
 /// What [`Heap::collect`] and [`Heap::trim`] found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Collected {
     /// Bytes of pages that held only free small blocks and now are free for anything (`zend_mm_gc`'s answer).
     pub pages: usize,

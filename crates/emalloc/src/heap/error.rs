@@ -123,6 +123,13 @@ pub enum HeapError {
         /// Bytes held after collecting.
         held: usize,
     },
+    /// The guards of [debug mode](crate::heap::Debug::guards) are larger than guards can be.
+    GuardsTooLarge {
+        /// Bytes of a guard that were wanted.
+        guards: usize,
+        /// The most it can have.
+        max: usize,
+    },
     /// The storage could not give the first segment.
     Storage(StorageError),
 }
@@ -158,16 +165,16 @@ impl fmt::Display for HeapError {
                     "Failed to set memory limit to {limit} bytes (Current memory usage is {held} bytes)"
                 )
             }
+            Self::GuardsTooLarge { guards, max } => {
+                write!(
+                    f,
+                    "guards of {guards} bytes are too large, {max} is the most"
+                )
+            }
             Self::Storage(error) => write!(f, "the storage gave no first segment: {error}"),
         }
     }
 }
 
-impl core::error::Error for HeapError {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        match self {
-            Self::Storage(error) => Some(error),
-            _ => None,
-        }
-    }
-}
+// No source: the text says what the storage said, and a chain of errors would say it twice.
+impl core::error::Error for HeapError {}

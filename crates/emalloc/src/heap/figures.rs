@@ -10,6 +10,7 @@ use crate::size_class::{CLASSES, size_of_class};
 
 /// What one size class holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 #[repr(C)]
 pub struct ClassFigures {
     /// Bytes of a block.

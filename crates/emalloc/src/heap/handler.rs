@@ -13,6 +13,7 @@ use crate::sys;
 
 /// What to do about a request that was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Recovery {
     /// Try the request once more: the handler has freed something or raised the limit.
     Retry,
@@ -22,6 +23,7 @@ pub enum Recovery {
 
 /// A heap is about to hold more than its soft limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SoftLimitEvent {
     /// The soft limit in bytes.
     pub limit: usize,

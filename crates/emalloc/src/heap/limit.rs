@@ -18,6 +18,7 @@ pub enum Limit {
 
 /// How many segments stay with a heap when it is [reset](Heap::reset). The first one always does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Retain {
     /// As many as recent requests have needed: what the last one used at once, and a quarter less of
     /// what is too much at each reset.

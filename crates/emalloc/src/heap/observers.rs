@@ -3,6 +3,7 @@
 //! The figures and the limit do not know them.
 
 use core::cell::Cell;
+use core::fmt;
 use core::mem;
 use core::ptr::{self, NonNull};
 
@@ -96,6 +97,14 @@ impl ObserverNode {
             tell: tell::<O>,
             next: Cell::new(ptr::null()),
         }
+    }
+}
+
+impl fmt::Debug for ObserverNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ObserverNode")
+            .field("observer", &self.observer)
+            .finish_non_exhaustive()
     }
 }
 

@@ -21,6 +21,7 @@ impl Heap {
     /// # Ok::<(), emalloc::heap::HeapError>(())
     /// ```
     #[inline]
+    #[must_use = "without its address the heap is lost"]
     pub fn into_raw(self) -> NonNull<c_void> {
         let raw = self.state.cast();
         mem::forget(self);

@@ -62,6 +62,7 @@ impl Default for Sampling {
 /// What samples tell about many blocks. Each stands for as many as are likely to be between it and the
 /// next one, so count and bytes are right on average for all sizes; the more samples, the closer.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Estimate {
     /// How many samples it is made of.
     pub samples: u64,
@@ -125,6 +126,7 @@ impl SiteProfile {
 
 /// A number that samples tell of each place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Measure {
     /// Bytes in blocks that are alive.
     LiveBytes,

@@ -12,6 +12,8 @@ const LEAKS: &str = "EMALLOC_LEAKS";
 
 const KEYS: &str = "0, 1, or a list with commas of guards=, fill=, free_fill=, quarantine=, quarantine_blocks=, check_every=, \
     guard_pages and on_error=";
+/// [`Debug::MAX_GUARDS`] in words.
+const GUARDS: &str = "a size in bytes of at most 4096, such as 16";
 const SIZE: &str = "a size in bytes, such as 16 or 1M";
 const NUMBER: &str = "a number";
 const BYTE: &str = "a byte, such as 0x5a or 90, or 'none'";
@@ -48,7 +50,12 @@ fn item_of(debug: Debug, item: &str) -> Result<Debug, SettingsError> {
     let byte = |text| byte(text).ok_or_else(|| wrong(BYTE));
     Ok(match item.split_once('=').unwrap_or((item, "")) {
         ("1", "") => debug,
-        ("guards", text) => debug.guards(size(text)?),
+        ("guards", text) => {
+            let bytes = parse_size(text)
+                .ok()
+                .filter(|&bytes| bytes <= Debug::MAX_GUARDS);
+            debug.guards(bytes.ok_or_else(|| wrong(GUARDS))?)
+        }
         ("fill", text) => debug.fill(byte(text)?),
         ("free_fill", text) => debug.free_fill(byte(text)?),
         ("quarantine", text) => debug.quarantine(size(text)?),

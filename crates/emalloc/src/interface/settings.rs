@@ -119,7 +119,7 @@ impl core::error::Error for SettingsError {
     fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
         match self {
             Self::Storage { error, .. } => Some(error),
-            Self::Heap(error) => Some(error),
+            // The heap's error is in the text already.
             _ => None,
         }
     }

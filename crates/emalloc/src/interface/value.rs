@@ -239,9 +239,11 @@ pub struct HeapBox<'h, T> {
 
 impl<'h, T> HeapBox<'h, T> {
     /// Takes the value out and frees its block.
-    pub fn into_inner(self) -> T {
+    ///
+    /// Called as `HeapBox::into_inner(boxed)`, so that a method of the value's of that name is not hidden.
+    pub fn into_inner(boxed: Self) -> T {
         // Held back first: the handler may unwind out of the free, and the value must not be dropped twice then.
-        let this = ManuallyDrop::new(self);
+        let this = ManuallyDrop::new(boxed);
         // SAFETY: the box owned the value, and will not drop it.
         let value = unsafe { this.value.read() };
         this.free_block();
@@ -249,8 +251,10 @@ impl<'h, T> HeapBox<'h, T> {
     }
 
     /// Gives up the block and the destructor: the value stays until the heap is reset or dropped.
-    pub fn leak(self) -> &'h mut T {
-        let this = ManuallyDrop::new(self);
+    ///
+    /// Called as `HeapBox::leak(boxed)`, likewise.
+    pub fn leak(boxed: Self) -> &'h mut T {
+        let this = ManuallyDrop::new(boxed);
         let mut value = this.value;
         // SAFETY: the box owned the value; now nothing frees it before the heap ends, which `'h` holds back.
         unsafe { value.as_mut() }

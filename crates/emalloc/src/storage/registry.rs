@@ -35,6 +35,7 @@ impl fmt::Debug for Entry {
 
 /// A storage out of the registry. Dropping it is the original's `dtor`.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum AnyStorage {
     /// One that comes with the library.
     BuiltIn(BuiltIn),
@@ -90,6 +91,7 @@ impl core::error::Error for UnknownStorage<'_> {}
 
 /// Why there is no storage of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OpenError<'a> {
     /// No storage has this name.
     Unknown(UnknownStorage<'a>),
@@ -122,6 +124,7 @@ impl core::error::Error for OpenError<'_> {
 
 /// Why an [`Entry`] was not registered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RegisterError {
     /// The name is empty.
     NoName,

@@ -1,5 +1,6 @@
 //! Everything that can end the replay of a trace, with the place, in words and as JSON.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
 
@@ -158,7 +159,13 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Open(error) => write!(f, "cannot be opened: {error}"),
-            Self::Trace(error) => error.fmt(f),
+            Self::Trace(error) => {
+                error.fmt(f)?;
+                // What the system or the decompressor said.
+                error
+                    .source()
+                    .map_or(Ok(()), |cause| write!(f, ": {cause}"))
+            }
             Self::Storage(error) => write!(f, "the storage cannot be set up: {error}"),
             Self::Heap(error) => error.fmt(f),
             Self::Refused(place, error) => {

@@ -39,6 +39,16 @@ pub struct Leaks<'a> {
     debugging: &'a Debugging,
 }
 
+impl fmt::Debug for Leaks<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (blocks, bytes) = self.total();
+        f.debug_struct("Leaks")
+            .field("blocks", &blocks)
+            .field("bytes", &bytes)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The record at `place`.
 fn record(place: NonNull<Record>) -> Record {
     // SAFETY: the list leads to records that were sound when it was made; the heap is at rest since.

@@ -1,7 +1,10 @@
 //! Owns [`Debug`]: what a heap in debug mode does.
 
+use crate::layout::PAGE;
+
 /// What happens after a report was given to the [`Handler`](crate::heap::Handler).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OnError {
     /// The program goes on. What was wrong is undone as far as that can be, so it is reported once.
     #[default]
@@ -14,6 +17,7 @@ pub enum OnError {
 
 /// How the blocks that are left over are reported when a heap is reset or dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LeakFormat {
     /// In the original's text.
     #[default]
@@ -75,7 +79,11 @@ impl Debug {
         }
     }
 
-    /// Bytes of a guard on each side of a block, at least; 16.
+    /// The most bytes a guard can have: no more than a page of it is written and looked at.
+    pub const MAX_GUARDS: usize = PAGE;
+
+    /// Bytes of a guard on each side of a block, at least; 16. More than [`MAX_GUARDS`](Self::MAX_GUARDS) are refused when
+    /// the heap is made.
     pub const fn guards(mut self, bytes: usize) -> Self {
         self.guards = bytes;
         self

@@ -101,12 +101,14 @@ impl<S: Storage> Cached<S> {
     }
 
     /// Keeps at most this many bytes, whatever was granted before.
+    #[must_use]
     pub const fn with_limit(mut self, bytes: usize) -> Self {
         self.limit = bytes;
         self
     }
 
     /// Lets the bound fall at most once in this time (whole milliseconds, at least one).
+    #[must_use]
     pub const fn with_interval(mut self, interval: Duration) -> Self {
         let millis = interval.as_millis();
         self.interval = if millis > u64::MAX as u128 {
@@ -120,6 +122,7 @@ impl<S: Storage> Cached<S> {
     /// Makes the bound, at the end of each request, the mean of what requests needed, in which each one counts half as
     /// much as the next, less an eighth. The first request finds a mean of nothing; one that needed hardly more than the mean
     /// leaves what it needed.
+    #[must_use]
     pub const fn per_request(mut self) -> Self {
         self.per_request = true;
         self

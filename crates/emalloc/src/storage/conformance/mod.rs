@@ -22,6 +22,7 @@ const ENOUGH: usize = 32;
 /// The verdict on a storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[must_use = "it alone says whether the storage passed"]
 pub struct Report {
     /// Single statements that were checked.
     pub checks: usize,
