@@ -10,20 +10,22 @@ pub const PAGE: usize = 4096;
 pub const MIN_ALIGN: usize = 8;
 
 /// `log2` of [`PAGE`].
-pub const PAGE_SHIFT: u32 = PAGE.trailing_zeros();
+pub(crate) const PAGE_SHIFT: u32 = PAGE.trailing_zeros();
 
 /// A grain: the unit in which a segment's map says what its bytes hold. Pages are marked whole, the nursery's
 /// short runs by the grain.
+// For tests, which know a heap's inside.
+#[doc(hidden)]
 pub const GRAIN: usize = 512;
 
 /// `log2` of [`GRAIN`].
-pub const GRAIN_SHIFT: u32 = GRAIN.trailing_zeros();
+pub(crate) const GRAIN_SHIFT: u32 = GRAIN.trailing_zeros();
 
 /// Grains in a page.
-pub const PAGE_GRAINS: usize = PAGE / GRAIN;
+pub(crate) const PAGE_GRAINS: usize = PAGE / GRAIN;
 
 /// The system's large pages on most machines, in bytes: one takes the place of 512 usual ones.
-pub const LARGE_PAGE: usize = 2 << 20;
+pub(crate) const LARGE_PAGE: usize = 2 << 20;
 
 /// The smallest segment a heap can work with, in bytes.
 pub const MIN_SEGMENT: usize = 64 << 10;
@@ -36,7 +38,7 @@ pub const DEFAULT_SEGMENT: usize = 256 << 10;
 
 /// Rounds `n` up to a multiple of `to`, a power of two; `None` if that is more than a `usize` holds.
 #[inline]
-pub const fn round_up(n: usize, to: usize) -> Option<usize> {
+pub(crate) const fn round_up(n: usize, to: usize) -> Option<usize> {
     debug_assert!(to.is_power_of_two());
     match n.checked_add(to - 1) {
         Some(sum) => Some(sum & !(to - 1)),

@@ -26,7 +26,7 @@ const STEP_BITS: u32 = 2;
 const MAX_TAIL: usize = 64;
 
 /// The longest run of a small class, in pages.
-pub const MAX_RUN: usize = 8;
+pub(crate) const MAX_RUN: usize = 8;
 
 /// The largest block, in bytes, that a short run is made of.
 const SHORT_MAX: usize = 512;
@@ -35,16 +35,16 @@ const SHORT_MAX: usize = 512;
 const SHORT_BLOCKS: usize = 4;
 
 /// Bytes of a block, by class.
-pub static SIZES: [u32; CLASSES] = sizes();
+static SIZES: [u32; CLASSES] = sizes();
 
 /// Pages of a run, by class.
-pub static RUN_PAGES: [u8; CLASSES] = run_pages();
+static RUN_PAGES: [u8; CLASSES] = run_pages();
 
 /// Grains of a short run, by class; 0 for those that have none.
-pub static SHORT_GRAINS: [u8; CLASSES] = short_grains();
+static SHORT_GRAINS: [u8; CLASSES] = short_grains();
 
 /// Grains of all classes' short runs together.
-pub const NURSERY_GRAINS: usize = {
+pub(crate) const NURSERY_GRAINS: usize = {
     let (grains, mut sum, mut class) = (short_grains(), 0, 0);
     while class < CLASSES {
         sum += grains[class] as usize;
@@ -55,7 +55,7 @@ pub const NURSERY_GRAINS: usize = {
 
 /// What the fast paths need to know of a request's class.
 #[derive(Clone, Copy, Debug)]
-pub struct Slot {
+pub(crate) struct Slot {
     /// The code of the class: twice its number, so that processors that scale an index by 8 reach an entry of 16 bytes
     /// with it in one step.
     pub code: usize,
@@ -79,14 +79,14 @@ const SLOTS: &Slots = &slots();
 static RUN_BYTES: [u32; CLASSES] = run_bytes();
 
 /// All codes are below this.
-pub const CODES: usize = 2 * CLASSES;
+pub(crate) const CODES: usize = 2 * CLASSES;
 
 /// The slot of a request of `size` bytes. Where the size is a constant, so is the answer.
 ///
 /// # Safety
 /// `size` is at most [`SMALL_MAX`].
 #[inline(always)]
-pub unsafe fn slot_of(size: usize) -> Slot {
+pub(crate) unsafe fn slot_of(size: usize) -> Slot {
     // SAFETY: there is a code for every size up to SMALL_MAX.
     let code = usize::from(unsafe { *SLOTS.codes.get_unchecked(size) });
     // SAFETY: and a size for every code.
@@ -115,7 +115,7 @@ pub fn pages_of_class(class: usize) -> usize {
 
 /// Bytes of all blocks in a run of `class`.
 #[inline]
-pub fn bytes_of_class(class: usize) -> usize {
+pub(crate) fn bytes_of_class(class: usize) -> usize {
     RUN_BYTES[class] as usize
 }
 
@@ -127,13 +127,13 @@ pub fn blocks_of_class(class: usize) -> usize {
 
 /// Grains of a short run of `class`; 0 if it has none.
 #[inline]
-pub fn grains_of_short_run(class: usize) -> usize {
+pub(crate) fn grains_of_short_run(class: usize) -> usize {
     usize::from(SHORT_GRAINS[class])
 }
 
 /// Blocks in a short run of `class`; 0 if it has none.
 #[inline]
-pub fn blocks_of_short_run(class: usize) -> usize {
+pub(crate) fn blocks_of_short_run(class: usize) -> usize {
     grains_of_short_run(class) * GRAIN / size_of_class(class)
 }
 
