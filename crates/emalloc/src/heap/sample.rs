@@ -378,10 +378,22 @@ impl Heap {
     }
 
     /// Writes what samples tell as collapsed stacks, for flame graphs: a line for each place, which is
-    /// `origin;place` where it has an origin, and the number.
+    /// `origin;place` where it has an origin, and the number. `inferno-flamegraph`, `flamegraph.pl` and speedscope read that.
     ///
     /// # Errors
     /// What `out` answers.
+    ///
+    /// ```
+    /// # use emalloc::heap::{Heap, Measure, Sampling};
+    /// let heap = Heap::builder().sampling(Sampling::every(1000)).build()?;
+    /// for _ in 0..1000 {
+    ///     heap.allocate(100);
+    /// }
+    /// let mut stacks = String::new();
+    /// heap.write_collapsed(Measure::LiveBytes, &mut stacks)?;
+    /// assert!(stacks.starts_with(file!()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn write_collapsed(&self, measure: Measure, out: &mut dyn Write) -> fmt::Result {
         let mut written = Ok(());
         self.profile(&mut |profile| {
