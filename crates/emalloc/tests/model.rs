@@ -7,14 +7,14 @@ mod coarse;
 mod common;
 
 use std::alloc::Layout;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
-use busy::{Busy, TABLE, sample, toggle};
+use busy::{Busy, Hoarding, TABLE, sample, toggle};
 use coarse::Coarse;
 use common::model::Model;
 use common::probe::assert_all_returned;
-use emalloc::heap::{AllocError, Event, Heap, HeapError, Limit, ObserverNode, Retain, Sampling};
+use emalloc::heap::{AllocError, Heap, HeapError, Limit, ObserverNode, Retain, Sampling};
 use emalloc::size_class::SMALL_MAX;
 use emalloc::storage::{Budget, Cached, Counting, Failing, Fixed, Malloc, Storage};
 use proptest::prelude::*;
@@ -99,6 +99,8 @@ struct Settings {
     reserve: usize,
     keep_buffer: bool,
     busy: bool,
+    /// The observer takes what was just given back.
+    hoards: bool,
     /// A sample is taken every 1000 bytes, at the beginning at least.
     sampled: bool,
     /// From so many bytes on runs are hot or cold.
@@ -119,13 +121,12 @@ fn settings() -> impl Strategy<Value = Settings> {
         retain,
         compact,
         reserve,
-        any::<bool>(),
-        any::<bool>(),
-        any::<bool>(),
+        any::<[bool; 4]>(),
         prop_oneof![Just(0), 0usize..2_000_000],
     )
         .prop_map(
-            |(shift, checked, retain, compact, reserve, keep_buffer, busy, sampled, large_from)| {
+            |(shift, checked, retain, compact, reserve, switches, large_from)| {
+                let [keep_buffer, busy, hoards, sampled] = switches;
                 Settings {
                     shift,
                     checked,
@@ -134,6 +135,7 @@ fn settings() -> impl Strategy<Value = Settings> {
                     reserve,
                     keep_buffer,
                     busy,
+                    hoards,
                     sampled,
                     large_from,
                 }
@@ -161,6 +163,7 @@ impl<S: Storage + Sync + 'static> Bench<'_, S> {
             busy,
             sampled,
             large_from,
+            ..
         } = *self.settings;
         let mut builder = Heap::builder();
         if sampled {
@@ -201,7 +204,10 @@ impl<S: Storage + Sync + 'static> Bench<'_, S> {
     }
 
     fn run(&self, steps: &[Step]) {
-        let observer = |_: &Heap, _: &Event<'_>| {};
+        let observer = Hoarding {
+            idle: !self.settings.hoards,
+            taken: RefCell::default(),
+        };
         let node = ObserverNode::new(&observer);
         let heap = match self.heap(&node) {
             Ok(heap) => heap,
@@ -282,9 +288,13 @@ impl<S: Storage + Sync + 'static> Bench<'_, S> {
                     None
                 }
             };
+            let usage = model.usage();
+            for (block, layout) in observer.taken.take() {
+                model.adopt(block, layout);
+            }
             if let Some(error) = refusal {
                 self.refused(&model.heap, error);
-                assert_eq!(model.heap.usage(), before.0);
+                assert_eq!(model.heap.usage(), before.0 + model.usage() - usage);
                 assert!(self.settings.busy || model.heap.peak() == before.1);
             }
             self.verify(&model, resets);

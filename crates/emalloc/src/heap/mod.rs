@@ -17,6 +17,7 @@ mod debug;
 mod error;
 mod explain;
 mod fault;
+mod field;
 mod figures;
 mod free;
 mod gate;

@@ -20,6 +20,7 @@ use core::cell::Cell;
 use core::mem::{offset_of, size_of};
 use core::ptr::{self, NonNull};
 
+use super::field::Field;
 use super::geometry::GRANULES;
 pub(super) use super::geometry::Geometry;
 use super::link::Link;
@@ -99,8 +100,8 @@ pub(super) struct PageInfo {
     /// Free run, first page: its neighbours in the list of its length.
     /// Small run, first page, in a large heap (see `cold`): `next` is its own list if it is cold, `previous` the next run.
     /// Small run, first page, while free lists are sorted by run: `next` is the run's own list.
-    pub next: Cell<*mut PageInfo>,
-    pub previous: Cell<*mut PageInfo>,
+    pub next: Field<*mut PageInfo>,
+    pub previous: Field<*mut PageInfo>,
 }
 
 /// Bytes of the map of a segment of `pages` pages.
@@ -275,8 +276,8 @@ impl Segment {
     /// What is known of page `index`.
     pub fn info(self, geometry: &Geometry, index: usize) -> &'static PageInfo {
         debug_assert!(index < geometry.pages);
-        // SAFETY: every page has an info in the header, written when the segment was set up; all of it is
-        // cells. The reference is used at once and kept by nobody, so it does not outlive the segment.
+        // SAFETY: every page has an info in the header; all of it is fields. The reference is used at once and kept by
+        // nobody, so it does not outlive the segment.
         unsafe {
             &*self
                 .byte(geometry.infos + index * size_of::<PageInfo>())
@@ -285,7 +286,7 @@ impl Segment {
     }
 
     /// The span of page `index`.
-    fn span(self, geometry: &Geometry, index: usize) -> &'static Cell<u32> {
+    fn span(self, geometry: &Geometry, index: usize) -> &'static Field<u32> {
         debug_assert!(index < geometry.pages);
         let at = self.byte(geometry.spans + index * size_of::<u32>());
         // SAFETY: as in `info`: every page has a span in the header, and nobody keeps the reference.

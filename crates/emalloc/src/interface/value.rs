@@ -153,10 +153,9 @@ impl Heap {
     /// ```
     #[track_caller]
     pub fn boxed<T>(&self, value: T) -> HeapBox<'_, T> {
-        HeapBox {
-            value: NonNull::from(self.alloc(value)),
-            heap: self,
-        }
+        let place = self.allocate_layout(Layout::new::<T>());
+        // SAFETY: the block was just allocated for a `T`.
+        unsafe { HeapBox::new(self, place, value) }
     }
 
     /// As [`boxed`](Self::boxed), with an error instead of the handler.
@@ -165,10 +164,9 @@ impl Heap {
     /// As [`try_allocate`](Self::try_allocate); the value is dropped.
     #[track_caller]
     pub fn try_boxed<T>(&self, value: T) -> Result<HeapBox<'_, T>, AllocError> {
-        Ok(HeapBox {
-            value: NonNull::from(self.try_alloc(value)?),
-            heap: self,
-        })
+        let place = self.try_allocate_layout(Layout::new::<T>())?;
+        // SAFETY: the block was just allocated for a `T`.
+        Ok(unsafe { HeapBox::new(self, place, value) })
     }
 }
 
@@ -233,11 +231,21 @@ unsafe fn place_slice<'h, T: Copy>(place: NonNull<T>, values: &[T]) -> &'h mut [
 /// drop(text); // would use freed memory: does not compile
 /// ```
 pub struct HeapBox<'h, T> {
+    /// As the heap handed it out, for freeing: a reference's pointer is for the value only, which may be shorter than the block.
     value: NonNull<T>,
     heap: &'h Heap,
 }
 
 impl<'h, T> HeapBox<'h, T> {
+    /// # Safety
+    /// `place` is a block of `heap`, allocated for a `T`, and the caller's alone.
+    unsafe fn new(heap: &'h Heap, place: NonNull<u8>, value: T) -> Self {
+        let place = place.cast();
+        // SAFETY: the caller's promise.
+        unsafe { place.write(value) };
+        Self { value: place, heap }
+    }
+
     /// Takes the value out and frees its block.
     ///
     /// Called as `HeapBox::into_inner(boxed)`, so that a method of the value's of that name is not hidden.

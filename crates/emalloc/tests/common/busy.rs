@@ -1,8 +1,10 @@
-//! A handler that does much with a heap in the middle of a request.
+//! A handler that does much with a heap in the middle of a request, and an observer that does so behind it.
 
-use std::cell::Cell;
+use std::alloc::Layout;
+use std::cell::{Cell, RefCell};
+use std::ptr::NonNull;
 
-use emalloc::heap::{Handler, Heap, ObserverNode, Sampling, SoftLimitEvent};
+use emalloc::heap::{Event, Handler, Heap, Observer, ObserverNode, Sampling, SoftLimitEvent};
 
 /// Adds an observer to a heap, or takes it out.
 pub fn toggle(heap: &Heap, node: *const ObserverNode) {
@@ -54,6 +56,34 @@ impl Handler for Busy {
             0 => toggle(heap, std::ptr::with_exposed_provenance(self.node)),
             1 if self.sampled => sample(heap, heap.sampling().is_none()),
             _ => {}
+        }
+    }
+}
+
+/// An observer that takes a block of the size of one that was freed or moved: mostly it is at the same address.
+pub struct Hoarding {
+    pub idle: bool,
+    pub taken: RefCell<Vec<(NonNull<u8>, Layout)>>,
+}
+
+impl Observer for Hoarding {
+    fn told(&self, heap: &Heap, event: &Event<'_>) {
+        let size = match *event {
+            Event::Freed { usable, .. } => usable,
+            Event::Resized {
+                old,
+                old_usable,
+                block,
+                ..
+            } if block != old => old_usable,
+            _ => return,
+        };
+        let layout = Layout::from_size_align(size, 8).unwrap();
+        if !self.idle
+            && self.taken.borrow().len() < 4
+            && let Ok(block) = heap.try_allocate_layout(layout)
+        {
+            self.taken.borrow_mut().push((block, layout));
         }
     }
 }

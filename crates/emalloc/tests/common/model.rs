@@ -54,6 +54,11 @@ impl Model {
         Ok(self.blocks.len() - 1)
     }
 
+    /// Takes in a block that somebody else was handed out.
+    pub fn adopt(&mut self, start: NonNull<u8>, layout: Layout) {
+        self.enter(start, layout);
+    }
+
     fn enter(&mut self, start: NonNull<u8>, layout: Layout) {
         let address = start.addr().get();
         assert_eq!(address % layout.align(), 0, "misaligned: {layout:?}");
