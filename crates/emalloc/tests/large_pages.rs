@@ -110,6 +110,52 @@ fn a_store_hands_on_only_what_adds_nothing_to_the_peak() {
 }
 
 #[test]
+fn what_is_kept_for_a_large_heap_is_brought_in_anew_once() {
+    let book = Arc::new(Ledger::new(MALLOC));
+    let storage = Arc::new(Cached::new(Arc::clone(&book)).with_interval(NEVER));
+    let mut heap = heap(Arc::clone(&storage));
+    fill(&heap, 20);
+    heap.reset();
+    assert_eq!(book.to_be_refilled(), 0);
+    // As with fresh memory: from the third segment up to a large page below the most there was.
+    fill(&heap, 20);
+    assert_eq!(book.to_be_refilled(), (19 - 2) * SEGMENT);
+    heap.check().unwrap();
+    for _ in 0..4 {
+        heap.reset();
+        fill(&heap, 20);
+    }
+    assert_eq!(book.to_be_refilled(), 20 * SEGMENT);
+    // Small heaps beside it leave theirs as it is.
+    heap.reset();
+    storage.trim();
+    fill(&heap, 20);
+    heap.reset();
+    for _ in 0..10 {
+        heap.allocate(100);
+        heap.reset();
+    }
+    assert_eq!(book.to_be_refilled(), 20 * SEGMENT);
+}
+
+#[test]
+fn segments_of_less_than_a_large_page_are_left_as_they_are() {
+    let book = Arc::new(Ledger::new(MALLOC));
+    let storage = Arc::new(Cached::new(Arc::clone(&book)).with_interval(NEVER));
+    let mut heap = Heap::builder()
+        .storage(storage)
+        .segment_size(SEGMENT / 2)
+        .retain(Retain::Bytes(0))
+        .build()
+        .unwrap();
+    for _ in 0..3 {
+        fill(&heap, 20);
+        heap.reset();
+    }
+    assert_eq!(book.to_be_refilled(), 0);
+}
+
+#[test]
 fn what_requests_leave_is_cut_between_large_pages() {
     let book = Arc::new(Ledger::new(Regions::new(MALLOC)));
     let storage = Cached::new(Arc::clone(&book)).per_request();
@@ -124,23 +170,25 @@ fn what_requests_leave_is_cut_between_large_pages() {
 
 #[test]
 fn every_wrapper_hands_it_on() {
-    fn heard<S: Storage>(wrap: impl FnOnce(Book<Malloc>) -> S) -> usize {
+    fn heard<S: Storage>(wrap: impl FnOnce(Book<Malloc>) -> S) -> [usize; 2] {
         let book = Arc::new(Ledger::new(MALLOC));
         let storage = wrap(Arc::clone(&book));
         let grant = storage.allocate(SEGMENT, SEGMENT).unwrap();
         // SAFETY: just granted.
         unsafe { storage.will_fill(grant.start, SEGMENT) };
+        // SAFETY: as above; nothing lies there.
+        unsafe { storage.will_refill(grant.start, SEGMENT) };
         // SAFETY: as above, and used no more.
         unsafe { storage.free(grant.start, SEGMENT, SEGMENT) };
-        book.to_be_filled()
+        [book.to_be_filled(), book.to_be_refilled()]
     }
-    assert_eq!(heard(|book| book), SEGMENT);
-    assert_eq!(heard(Counting::new), SEGMENT);
-    assert_eq!(heard(Failing::new), SEGMENT);
-    assert_eq!(heard(|book| Budget::new(book, None)), SEGMENT);
+    assert_eq!(heard(|book| book), [SEGMENT; 2]);
+    assert_eq!(heard(Counting::new), [SEGMENT; 2]);
+    assert_eq!(heard(Failing::new), [SEGMENT; 2]);
+    assert_eq!(heard(|book| Budget::new(book, None)), [SEGMENT; 2]);
     assert_eq!(
         heard(|book| Box::new(book) as Box<dyn Storage + Send>),
-        SEGMENT
+        [SEGMENT; 2]
     );
 }
 
@@ -168,6 +216,11 @@ fn mappings_get_them_if_the_system_has_any() {
         .find_map(|line| line.strip_prefix("VmFlags:"))
         .unwrap();
     assert!(line.split_whitespace().any(|flag| flag == "hg"), "{line}");
+    // What is to be filled again is brought in anew.
+    // SAFETY: inside the grant, of which nobody needs anything.
+    unsafe { MMAP_ANON.will_refill(grant.start, 4 * SEGMENT) };
+    // SAFETY: inside the grant.
+    assert_eq!(unsafe { bytes.add(SEGMENT).read_volatile() }, 0);
     // SAFETY: granted above.
     unsafe { MMAP_ANON.free(grant.start, 4 * SEGMENT, SEGMENT) };
 }

@@ -104,10 +104,9 @@ impl State {
         let is_more_than_ever = self.held.get() + size > self.held_peak.get();
         match self.storage().allocate(size, align) {
             Ok(grant) => {
-                // What is not zero has its pages already.
-                if grant.zeroed && self.used() >= LARGE {
-                    // SAFETY: just granted with that size.
-                    unsafe { self.storage().will_fill(grant.start, size) };
+                if self.used() >= LARGE {
+                    // SAFETY: just granted with that size; nothing lies there yet.
+                    unsafe { self.tell_of_filling(grant, size) };
                 }
                 self.count_held(size);
                 if !is_more_than_ever {
@@ -116,6 +115,21 @@ impl State {
                 Ok(grant)
             }
             Err(cause) => Err(self.storage_refused(cause, requested)),
+        }
+    }
+
+    /// Tells the storage that a grant will probably be filled.
+    ///
+    /// # Safety
+    /// It is one of this storage with that size, and nothing lies there.
+    unsafe fn tell_of_filling(&self, grant: Grant, size: usize) {
+        if grant.zeroed {
+            // SAFETY: the caller's promise.
+            unsafe { self.storage().will_fill(grant.start, size) }
+        } else {
+            // It has its pages already.
+            // SAFETY: the caller's promise.
+            unsafe { self.storage().will_refill(grant.start, size) }
         }
     }
 

@@ -10,7 +10,7 @@ macro_rules! __forward_storage {
     (|$self:ident| $target:expr) => {
         $crate::storage::forward_storage!(
             |$self| $target;
-            name, capabilities, allocate, free, leave, take_back, resize, move_resize, discard, is_usual, keep_less, will_fill, request_ended, trim
+            name, capabilities, allocate, free, leave, take_back, resize, move_resize, discard, is_usual, keep_less, will_fill, will_refill, request_ended, trim
         );
     };
     (|$self:ident| $target:expr; $($method:ident),+ $(,)?) => {
@@ -98,6 +98,12 @@ macro_rules! __forward_storage {
             unsafe { $target.will_fill(start, size) }
         }
     };
+    (@will_refill $self:ident, $target:expr) => {
+        unsafe fn will_refill(&$self, start: core::ptr::NonNull<u8>, size: usize) {
+            // SAFETY: as for `free`.
+            unsafe { $target.will_refill(start, size) }
+        }
+    };
     (@request_ended $self:ident, $target:expr) => {
         fn request_ended(&$self) {
             $target.request_ended();
@@ -129,7 +135,7 @@ macro_rules! __forward_storage {
 /// unsafe impl<S: Storage> Storage for Loud<S> {
 ///     emalloc::storage::forward_storage!(
 ///         |self| self.0;
-///         capabilities, free, resize, move_resize, discard, is_usual, keep_less, will_fill, request_ended, trim
+///         capabilities, free, resize, move_resize, discard, is_usual, keep_less, will_fill, will_refill, request_ended, trim
 ///     );
 ///
 ///     fn name(&self) -> &str {

@@ -116,6 +116,13 @@ macro_rules! mapping_storage {
                 unsafe { sys::prefer_large_pages(start.as_ptr(), size) };
             }
 
+            unsafe fn will_refill(&self, start: NonNull<u8>, size: usize) {
+                // SAFETY: the same promise.
+                unsafe { self.will_fill(start, size) };
+                // SAFETY: nobody needs what lies there, as the caller vouches. A refusal leaves pages that do as well.
+                unsafe { self.discard(start, size) };
+            }
+
             unsafe fn discard(&self, start: NonNull<u8>, size: usize) -> bool {
                 // SAFETY: whole pages inside one of our mappings, as the caller vouches.
                 unsafe { sys::discard(start.as_ptr(), size) }

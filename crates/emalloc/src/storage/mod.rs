@@ -254,6 +254,15 @@ pub unsafe trait Storage: Send {
         let _ = (start, size);
     }
 
+    /// Hears the same of a grant that was used before and holds nothing any more: its pages are there already. The storage may
+    /// give them back, so that the system brings in large ones instead. What lies there is lost then (it may read as anything).
+    ///
+    /// # Safety
+    /// As for [`will_fill`](Self::will_fill), and nobody needs what lies there.
+    unsafe fn will_refill(&self, start: NonNull<u8>, size: usize) {
+        let _ = (start, size);
+    }
+
     /// Hears that a heap over this storage has come to the end of a request, its memory given back already.
     fn request_ended(&self) {}
 

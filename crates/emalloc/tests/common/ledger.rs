@@ -17,6 +17,7 @@ struct Book {
     calls: usize,
     requests: usize,
     to_be_filled: usize,
+    to_be_refilled: usize,
 }
 
 impl Book {
@@ -97,6 +98,18 @@ impl<S: Storage> Ledger<S> {
         self.book.lock().unwrap().to_be_filled
     }
 
+    /// Bytes of used grants that will be filled again, as was heard.
+    pub fn to_be_refilled(&self) -> usize {
+        self.book.lock().unwrap().to_be_refilled
+    }
+
+    fn ensure_granted(&self, book: &Book, start: NonNull<u8>, size: usize) {
+        let start = start.addr().get();
+        self.ensure_whole(start, size);
+        let range = book.ranges.range(..=start).next_back();
+        assert!(range.is_some_and(|(_, &end)| start + size <= end));
+    }
+
     fn ensure_whole(&self, start: usize, size: usize) {
         let unit = self.inner.capabilities().granularity;
         assert!(size > 0 && start.is_multiple_of(unit) && size.is_multiple_of(unit));
@@ -170,10 +183,16 @@ unsafe impl<S: Storage> Storage for Ledger<S> {
 
     unsafe fn will_fill(&self, start: NonNull<u8>, size: usize) {
         let mut book = self.book.lock().unwrap();
-        self.ensure_whole(start.addr().get(), size);
-        let range = book.ranges.range(..=start.addr().get()).next_back();
-        assert!(range.is_some_and(|(_, &end)| start.addr().get() + size <= end));
+        self.ensure_granted(&book, start, size);
         book.to_be_filled += size;
+    }
+
+    unsafe fn will_refill(&self, start: NonNull<u8>, size: usize) {
+        let mut book = self.book.lock().unwrap();
+        self.ensure_granted(&book, start, size);
+        // SAFETY: nobody needs what lies there, as the caller vouches.
+        unsafe { start.write_bytes(0xa5, size) };
+        book.to_be_refilled += size;
     }
 
     fn request_ended(&self) {

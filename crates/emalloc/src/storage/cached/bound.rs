@@ -19,6 +19,8 @@ pub(super) struct Bound {
     mean: usize,
     /// The most that was granted at once lately. Falls with time only, and more slowly: nothing is kept for it.
     lately: usize,
+    /// How much of what is kept was brought in anew lately, to have large pages.
+    renewed: usize,
 }
 
 impl Bound {
@@ -29,6 +31,7 @@ impl Bound {
             fell: 0,
             mean: 0,
             lately: 0,
+            renewed: 0,
         }
     }
 
@@ -53,6 +56,7 @@ impl Bound {
         self.see(granted);
         for _ in 0..times.min(MOST_TIMES) {
             self.lately -= (self.lately - self.high) / 8;
+            self.renewed -= self.renewed / 64;
         }
         // In the first interval the most that was granted counts; all others were silent.
         self.bytes = self.high + (self.bytes - self.high) / 2;
@@ -96,12 +100,25 @@ impl Bound {
         self.bytes = 0;
         self.high = 0;
         self.lately = 0;
+        self.renewed = 0;
     }
 
     /// Whether a large page more than `granted` bytes was granted at once lately: then large pages, for memory that is
     /// granted anyway, add nothing to the peak. What is granted last is not filled as a rule.
     pub(super) const fn is_usual(&self, granted: usize) -> bool {
         granted.saturating_add(LARGE_PAGE) <= self.lately
+    }
+
+    /// Whether `size` bytes of what is `granted` may be brought in anew, in large pages where they had others. They are
+    /// counted as brought in then: all that was granted at once lately, once, and again a 64th of it with each interval. Which memory
+    /// has large pages already nobody knows, and so it costs little not to know.
+    pub(super) fn renew(&mut self, granted: usize, size: usize) -> bool {
+        let renewed = self.renewed.saturating_add(size);
+        let may = self.is_usual(granted) && renewed <= self.lately;
+        if may {
+            self.renewed = renewed;
+        }
+        may
     }
 }
 
@@ -157,6 +174,23 @@ mod tests {
         assert!(bound.is_usual(150) && !bound.is_usual(151));
         bound.pass_time(1009 + 10 * 128, 10, 0);
         assert!(!bound.is_usual(80));
+    }
+
+    #[test]
+    fn what_was_granted_lately_is_brought_in_anew_once_and_then_by_little() {
+        let mut bound = Bound::new();
+        bound.pass_time(1000, 10, 0);
+        bound.see(64 * LARGE_PAGE);
+        let mut renew = |now| {
+            bound.pass_time(now, 10, 63 * LARGE_PAGE);
+            let size = LARGE_PAGE;
+            assert!(!bound.renew(64 * size, size));
+            (0..100).filter(|_| bound.renew(63 * size, size)).count()
+        };
+        assert_eq!((renew(1009), renew(1009)), (64, 0));
+        assert_eq!((renew(1010), renew(1019), renew(1020)), (1, 0, 1));
+        bound.close();
+        assert!(!bound.renew(0, 0));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod slot;
 
 use super::try_cell::{FEW, TryCell};
 use super::{Capabilities, Grant, Storage, StorageError};
+use crate::layout::LARGE_PAGE;
 use bound::Bound;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -312,6 +313,21 @@ unsafe impl<S: Storage> Storage for Cached<S> {
         if self.with_store(FEW, is_usual) == Some(true) {
             // SAFETY: as for `free`.
             unsafe { self.inner.will_fill(start, size) };
+        }
+    }
+
+    unsafe fn will_refill(&self, start: NonNull<u8>, size: usize) {
+        // Of less than whole large pages nothing would come in as one.
+        if !(start.addr().get() | size).is_multiple_of(LARGE_PAGE) {
+            return;
+        }
+        let may_renew = |store: &mut Store, _| {
+            let granted = self.granted.load(Ordering::Relaxed);
+            store.bound.renew(granted, size)
+        };
+        if self.with_store(FEW, may_renew) == Some(true) {
+            // SAFETY: the same promise.
+            unsafe { self.inner.will_refill(start, size) };
         }
     }
 
