@@ -95,12 +95,17 @@ impl Contender {
         }
     }
 
-    /// `name`, or `name:setting`.
+    /// `name`, which leaves out settings that are to be named, or `name:setting`.
     pub fn is(&self, choice: &str) -> bool {
         match choice.split_once(':') {
             Some((name, setting)) => self.name == name && self.setting == setting,
-            None => self.name == choice,
+            None => self.name == choice && !self.is_by_name(),
         }
+    }
+
+    /// Whether it is measured only where its setting is named.
+    fn is_by_name(&self) -> bool {
+        self.setting == Setting::Sampled.name()
     }
 
     /// As [`is`](Self::is) takes it, without the setting where there is but one.
@@ -180,9 +185,8 @@ pub fn contenders(only: &[String]) -> Result<(Vec<Contender>, Vec<String>)> {
         bail!("there is no {choice}; emalloc's settings are {settings}");
     }
     all.retain(|contender| {
-        contender.name == "null"
-            || only.is_empty()
-            || only.iter().any(|choice| contender.is(choice))
+        let named = only.iter().any(|choice| contender.is(choice));
+        contender.name == "null" || named || only.is_empty() && !contender.is_by_name()
     });
     Ok((all, missing))
 }

@@ -1,6 +1,6 @@
 //! The settings in which emalloc is measured: the only place that knows them.
 
-use emalloc::heap::{Heap, HeapError, Retain};
+use emalloc::heap::{Heap, HeapError, Retain, Sampling};
 use emalloc::storage::{Cached, MmapAnon};
 
 /// A way to set a heap up.
@@ -12,11 +12,18 @@ pub enum Setting {
     Recommended,
     /// For programs that want memory back after each request.
     Frugal,
+    /// As recommended, with a sample every 512K. For those who ask for it.
+    Sampled,
 }
 
 impl Setting {
     /// All of them, in the order of reports.
-    pub const ALL: [Self; 3] = [Self::Default, Self::Recommended, Self::Frugal];
+    pub const ALL: [Self; 4] = [
+        Self::Default,
+        Self::Recommended,
+        Self::Frugal,
+        Self::Sampled,
+    ];
 
     /// Its name in reports.
     pub const fn name(self) -> &'static str {
@@ -24,6 +31,7 @@ impl Setting {
             Self::Default => "default",
             Self::Recommended => "recommended",
             Self::Frugal => "frugal",
+            Self::Sampled => "sampled",
         }
     }
 
@@ -43,6 +51,12 @@ impl Setting {
                 .storage(warm.few)
                 .segment_size(2 << 20)
                 .retain(Retain::Bytes(0))
+                .build(),
+            Self::Sampled => Heap::builder()
+                .storage(warm.segments)
+                .segment_size(2 << 20)
+                .retain(Retain::Bytes(0))
+                .sampling(Sampling::default())
                 .build(),
         }
     }

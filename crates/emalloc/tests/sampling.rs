@@ -392,3 +392,51 @@ fn a_block_that_an_observer_gets_where_the_resized_one_was_is_another_sample() {
     heap.stop_sampling();
     heap.check().unwrap();
 }
+
+#[test]
+fn a_sampled_large_block_is_found_among_others_until_it_is_freed() {
+    for keep_buffer in [false, true] {
+        let heap = Heap::builder()
+            .segment_size(256 << 10)
+            .keep_buffer(keep_buffer)
+            .build()
+            .unwrap();
+        let plain = heap.allocate_at(3 * PAGE, place(1));
+        heap.start_sampling(sampling(1)).unwrap();
+        // Each is sampled from here on.
+        let block = heap.allocate_at(3 * PAGE, place(3));
+        let behind = heap.allocate_at(PAGE, place(4));
+        for size in [3 * PAGE - 100, 2 * PAGE, 3 * PAGE] {
+            // SAFETY: alive, and its pages are free for it.
+            assert_eq!(unsafe { heap.resize_at(block, size, place(3)) }, block);
+            heap.check().unwrap();
+            assert_eq!(
+                profiles(&heap)[&3].live.bytes.round() as usize,
+                size.next_multiple_of(PAGE)
+            );
+        }
+        assert_eq!(
+            // SAFETY: alive.
+            unsafe { heap.usable_size(block) },
+            Ok(3 * PAGE)
+        );
+        // SAFETY: alive; one of them is not sampled.
+        unsafe {
+            heap.free(plain);
+            heap.free(block);
+        }
+        heap.check().unwrap();
+        assert_eq!(profiles(&heap)[&3].live.samples, 0);
+        // SAFETY: alive, with so many bytes.
+        unsafe { heap.free_sized(behind, Layout::from_size_align(PAGE, 8).unwrap()) };
+        assert_eq!((profiles(&heap)[&4].live.samples, heap.usage()), (0, 0));
+        // What was sampled before is like any other afterwards.
+        let block = heap.allocate_at(3 * PAGE, place(3));
+        heap.stop_sampling();
+        heap.check().unwrap();
+        heap.start_sampling(sampling(usize::MAX / 8)).unwrap();
+        // SAFETY: alive.
+        unsafe { heap.free(block) };
+        assert_eq!(heap.usage(), 0);
+    }
+}

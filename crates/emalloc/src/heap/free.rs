@@ -117,7 +117,6 @@ impl State {
     fn free_rest_or_report(&self, block: NonNull<u8>, at: Site<'_>) {
         // SAFETY: only called for what `free_fast` was called for.
         if let Some((run, pages)) = unsafe { self.large_at(block) } {
-            self.drop_sample(block);
             return self.free_large(run, pages);
         }
         if let Err(fault) = self.free_slow(block, at) {
@@ -134,8 +133,8 @@ impl State {
         (size, align): (usize, usize),
         at: Site<'_>,
     ) {
-        // SAFETY: only called for what `free_sized_fast` was called for; a large heap looks at headers.
-        if self.cold.is_on() && unsafe { self.free_fast(block) || self.free_cold(block) } {
+        // SAFETY: only called for what `free_sized_fast` was called for. While sizes alone are not enough, headers tell.
+        if !self.gate.is_sized() && unsafe { self.free_fast(block) || self.free_cold(block) } {
             return;
         }
         if let Err(fault) = self.free_sized_slow(block, (size, align), at) {
@@ -203,7 +202,7 @@ impl State {
                 kind: FaultKind::Walking,
             });
         }
-        self.drop_sample(block);
+        self.drop_sample(block, place);
         match place {
             Place::Small { class } => {
                 if self.geometry.checked() {

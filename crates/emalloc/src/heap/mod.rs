@@ -42,6 +42,7 @@ mod sample;
 mod samples;
 mod segment;
 mod site;
+mod slots;
 mod small;
 mod spare;
 mod state;

@@ -33,19 +33,25 @@ impl State {
             }
             segment
         };
-        let begins_page = address.is_multiple_of(PAGE);
+        match self.place_in(segment, address) {
+            Some(Place::Small { class }) => self.locate_small(segment, class, address),
+            Some(place) if address.is_multiple_of(PAGE) => Ok(place),
+            _ => Err(not_a_block(segment, address)),
+        }
+    }
+
+    /// What begins at `address`, by what the map of its segment says there, if anything does.
+    #[inline(always)]
+    pub fn place_in(&self, segment: Segment, address: usize) -> Option<Place> {
         match segment.map_at(address) {
-            page::LARGE if begins_page => {
+            page::LARGE | page::SAMPLED => {
                 let index = segment.index_of(address);
                 let run = Page { segment, index };
                 let pages = run.span(&self.geometry);
-                Ok(Place::Large { run, pages })
+                Some(Place::Large { run, pages })
             }
-            page::HUGE if begins_page => Ok(Place::Huge { segment }),
-            byte => match class_in(byte) {
-                Some(class) => self.locate_small(segment, class, address),
-                None => Err(not_a_block(segment, address)),
-            },
+            page::HUGE => Some(Place::Huge { segment }),
+            byte => class_in(byte).map(|class| Place::Small { class }),
         }
     }
 
@@ -109,7 +115,7 @@ pub(super) fn freed_twice(address: usize, block_size: usize) -> Fault {
 pub(super) fn page_use(byte: u8) -> PageUse {
     match byte {
         page::HEADER | page::NURSERY => PageUse::Header,
-        page::LARGE | page::LARGE_REST => PageUse::Large,
+        page::LARGE | page::LARGE_REST | page::SAMPLED => PageUse::Large,
         page::HUGE | page::HUGE_REST => PageUse::Huge,
         page::RESERVE => PageUse::Reserve,
         byte if class_in(byte).is_some() => PageUse::Small,

@@ -121,13 +121,15 @@ impl State {
             return false;
         }
         let index = segment.index_of(address);
-        let map = segment.map(index);
-        if map == page::LARGE {
-            // Of more bytes than addresses these are no pages.
-            let pages = size.wrapping_add(PAGE - 1) >> PAGE_SHIFT;
-            return pages == Page { segment, index }.span(&self.geometry);
+        match segment.map(index) {
+            page::LARGE | page::SAMPLED => {
+                // Of more bytes than addresses these are no pages.
+                let pages = size.wrapping_add(PAGE - 1) >> PAGE_SHIFT;
+                pages == Page { segment, index }.span(&self.geometry)
+            }
+            page::HUGE => self.huge_size(segment).wrapping_sub(size) < PAGE,
+            _ => false,
         }
-        map == page::HUGE && self.huge_size(segment).wrapping_sub(size) < PAGE
     }
 
     /// Moves a small block from the class of code `old` to that of `new`. The gate is open.
@@ -226,13 +228,13 @@ impl State {
                     && pages <= self.geometry.longest_run()
                     && self.resize_large(run, old, pages) =>
             {
-                self.move_sample(block, block.as_ptr());
+                self.move_sample(block, place, block.as_ptr());
                 return block.as_ptr();
             }
             Place::Huge { segment } if aligned && !self.geometry.fits(pages, align) => {
                 let resized = self.resize_huge(segment, rounded, align);
                 if !resized.is_null() {
-                    self.move_sample(block, resized);
+                    self.move_sample(block, place, resized);
                     return resized;
                 }
             }

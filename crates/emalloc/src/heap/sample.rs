@@ -4,7 +4,9 @@
 //! `allocate`, `free`, `resize`, `reset`, each outside its fast path.
 //!
 //! The grain of the map in which a sampled block begins is marked, so that the
-//! fast paths do not take it for one of a class, and freeing comes along here.
+//! fast paths do not take it for a block as any other, and freeing comes along
+//! here; all other blocks are spared that. (Huge ones, which are few, are not
+//! marked and always come.)
 
 use core::fmt::{self, Write};
 use core::hint;
@@ -13,7 +15,7 @@ use core::ptr::NonNull;
 use super::Heap;
 use super::place::Place;
 use super::samples::Samples;
-use super::segment::{MARK, Segment};
+use super::segment::{Segment, marked, page, unmarked};
 use super::site::Site;
 use super::state::State;
 use crate::layout::PAGE;
@@ -188,19 +190,30 @@ impl State {
             return self.usage.sample_in(None);
         };
         self.usage.sample_in(Some(samples.gap()));
-        // (A block inside another, as some modes hand it out, is none of ours.)
         if let Some(block) = NonNull::new(block)
-            && let Ok(place) = self.locate(block)
+            && let Some(place) = self.place_of_new(block)
+            && samples.enter(block.addr().get(), self.size_of_place(place), at)
         {
-            samples.enter(block.addr().get(), self.size_of_place(place), at);
             self.mark_sampled(block.addr().get(), place);
         }
     }
 
-    /// Forgets a sample of the block at `block`, which is freed, if there is one.
+    /// What a block is that was just handed out: without a look at more than the map says.
+    fn place_of_new(&self, block: NonNull<u8>) -> Option<Place> {
+        if self.modes.is_any() {
+            // (A block inside another, as some modes hand it out, is none of ours.)
+            return self.locate(block).ok();
+        }
+        let address = block.addr().get();
+        // SAFETY: a block of ours lies there, so a segment does.
+        let segment = unsafe { Segment::at(self.geometry.segment_address(address)) };
+        self.place_in(segment, address)
+    }
+
+    /// Forgets a sample of the block at `place`, which is freed, if there is one.
     #[inline(always)]
-    pub fn drop_sample(&self, block: NonNull<u8>) {
-        if self.samples.get().is_some() {
+    pub fn drop_sample(&self, block: NonNull<u8>, place: Place) {
+        if self.samples.get().is_some() && self.may_be_sampled(block, place) {
             self.drop_sample_slow(block.addr().get());
         }
     }
@@ -215,10 +228,28 @@ impl State {
         }
     }
 
-    /// Takes note that the large or huge block at `old` has another size, and is at `new` now: before anybody is told,
-    /// who may have something else allocated at `old`. (One that was copied is a new block, and the old one was freed.)
-    pub fn move_sample(&self, old: NonNull<u8>, new: *mut u8) {
-        if self.samples.get().is_some() {
+    /// Whether the block at `place` may be among the sampled ones.
+    #[inline(always)]
+    fn may_be_sampled(&self, block: NonNull<u8>, place: Place) -> bool {
+        match place {
+            Place::Small { .. } => {
+                let address = block.addr().get();
+                // SAFETY: a block lies there, so a segment does.
+                let segment = unsafe { Segment::at(self.geometry.segment_address(address)) };
+                let byte = segment.map_at(address);
+                unmarked(byte) != byte
+            }
+            Place::Large { run, .. } => run.map() == page::SAMPLED,
+            Place::Huge { .. } => true,
+        }
+    }
+
+    /// Takes note that the large or huge block at `old`, which lay at `place`, has another size, and is at `new` now: before
+    /// anybody is told, who may have something else allocated at `old`. (One that was copied is a new block, and the old one
+    /// was freed.)
+    #[inline(always)]
+    pub fn move_sample(&self, old: NonNull<u8>, place: Place, new: *mut u8) {
+        if self.samples.get().is_some() && self.may_be_sampled(old, place) {
             self.move_sample_slow(old, new);
         }
     }
@@ -239,15 +270,13 @@ impl State {
             .is_some_and(|samples| samples.has_grain(address))
     }
 
-    /// Marks the grain in which a small block begins.
+    /// Marks the grain in which the block at `place` begins.
     fn mark_sampled(&self, address: usize, place: Place) {
-        if let Place::Small { .. } = place
-            && self.has_sample(address)
-        {
+        if let Place::Small { .. } | Place::Large { .. } = place {
             // SAFETY: a block lies there, so a segment does.
             let segment = unsafe { Segment::at(self.geometry.segment_address(address)) };
             let grain = segment.grain_of(address);
-            segment.fill_grains(grain, 1, segment.grain(grain) | MARK);
+            segment.fill_grains(grain, 1, marked(segment.grain(grain)));
         }
     }
 
@@ -258,10 +287,8 @@ impl State {
         }
         // SAFETY: a block lies there, or did a moment ago: its segment is given back later, if at all.
         let segment = unsafe { Segment::at(self.geometry.segment_address(address)) };
-        if segment.class_at(address).is_some() {
-            let grain = segment.grain_of(address);
-            segment.fill_grains(grain, 1, segment.grain(grain) & !MARK);
-        }
+        let grain = segment.grain_of(address);
+        segment.fill_grains(grain, 1, unmarked(segment.grain(grain)));
     }
 
     /// Begins to take samples, or goes on otherwise.
@@ -296,7 +323,7 @@ impl State {
             return;
         };
         // Forgetting one may move others, so each search begins anew.
-        while let Some(address) = samples.addresses().next() {
+        while let Some(address) = samples.any() {
             samples.remove(address);
             self.unmark_sampled(samples, address);
         }

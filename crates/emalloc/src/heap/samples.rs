@@ -8,9 +8,10 @@ use core::ptr::NonNull;
 use super::chance::{Chance, likelihood};
 use super::sample::{Estimate, Sampling, SiteProfile};
 use super::site::Site;
+use super::slots::Slots;
 use crate::layout::GRAIN_SHIFT;
 
-/// A sampled block that is alive; an empty place if its address is 0.
+/// A sampled block that is alive.
 #[derive(Clone, Copy)]
 struct Record {
     address: usize,
@@ -24,14 +25,6 @@ struct Record {
 }
 
 impl Record {
-    const NONE: Self = Self {
-        address: 0,
-        size: 0,
-        charged: 0,
-        site: 0,
-        count: 0.0,
-    };
-
     /// What it stands for.
     fn estimate(&self) -> Estimate {
         let count = f64::from(self.count);
@@ -43,21 +36,22 @@ impl Record {
     }
 }
 
-/// Bits in a word.
-const WORD: usize = u64::BITS as usize;
+/// Multiplied by this, numbers that differ little differ in their upper bits.
+const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// What is known of one place. The one at number 0 stands for all that found no room.
-type Entry = Option<SiteProfile>;
+/// The fewest records worth a table.
+const FEWEST: usize = 64;
 
-/// The head of the table. Behind it lie `sites` entries, `records` records, and a bit for each of these.
+/// The head of the table. Behind it lie the slots of its records and sites.
 pub(super) struct Samples {
     pub sampling: Sampling,
     /// Bytes of all this.
     pub size: usize,
     chance: Chance,
-    sites: usize,
     /// A power of two.
-    records: usize,
+    records: Slots<Record>,
+    /// What is known of each place. The one at number 0 stands for all that found no room.
+    sites: Slots<SiteProfile>,
     alive: Cell<usize>,
     lost: Cell<u64>,
 }
@@ -73,95 +67,40 @@ impl Samples {
         sampling: Sampling,
         seed: u64,
     ) -> Option<NonNull<Self>> {
-        let room = size.checked_sub(size_of::<Self>())?;
+        // Beside the head, words for bits that are not all used.
+        let room = size.checked_sub(size_of::<Self>() + 2 * size_of::<u64>())?;
         // Records name them by 32 bits.
-        let sites = (room / 4 / size_of::<Cell<Entry>>()).min(u32::MAX as usize);
-        let rest = room - sites * size_of::<Cell<Entry>>();
-        let records = 1 << (rest / (size_of::<Cell<Record>>() + 1)).checked_ilog2()?;
-        if sites < 2 || records < WORD {
+        let sites = (room / 4 / (size_of::<SiteProfile>() + 1)).min(u32::MAX as usize);
+        let rest = room - room / 4;
+        let records = 1 << (rest / (size_of::<Record>() + 1)).checked_ilog2()?;
+        if sites < 2 || records < FEWEST {
             return None;
         }
+        // SAFETY: a bit and a value for each were counted to fit, and words for bits that are left over.
+        let first = unsafe { start.add(size_of::<Self>()) };
+        // SAFETY: as above.
+        let second = unsafe { first.add(Slots::<Record>::bytes(records)) };
         let table = start.cast::<Self>();
         let content = Self {
             sampling,
             size,
             chance: Chance::new(seed),
-            sites,
-            records,
+            // SAFETY: there is room for them, and all sizes are multiples of a word.
+            records: unsafe { Slots::set_up(first, records) },
+            // SAFETY: as above.
+            sites: unsafe { Slots::set_up(second, sites) },
             alive: Cell::new(0),
             lost: Cell::new(0),
         };
         // SAFETY: there is room for it, and a page is aligned enough.
         unsafe { table.write(content) };
-        // SAFETY: just written; the caller keeps it alive.
-        let samples = unsafe { table.as_ref() };
-        for number in 0..sites {
-            // SAFETY: sites and records were counted to fit.
-            unsafe { samples.site_at(number).write(Cell::new(None)) };
-        }
-        for number in 0..records {
-            // SAFETY: as above.
-            unsafe { samples.record_at(number).write(Cell::new(Record::NONE)) };
-        }
-        for number in 0..records / WORD {
-            // SAFETY: a byte more was counted for each record, which is more than a bit.
-            unsafe { samples.used_at(number).write(Cell::new(0)) };
-        }
         Some(table)
     }
 
-    fn site_at(&self, number: usize) -> *mut Cell<Entry> {
-        let first = (&raw const *self).wrapping_add(1).cast::<Cell<Entry>>();
-        first.wrapping_add(number).cast_mut()
-    }
-
-    fn record_at(&self, number: usize) -> *mut Cell<Record> {
-        let first = self.site_at(self.sites).cast::<Cell<Record>>();
-        first.wrapping_add(number)
-    }
-
-    fn used_at(&self, number: usize) -> *mut Cell<u64> {
-        let first = self.record_at(self.records).cast::<Cell<u64>>();
-        first.wrapping_add(number)
-    }
-
-    fn site(&self, number: usize) -> &Cell<Entry> {
-        debug_assert!(number < self.sites);
-        // SAFETY: that many were written when the table was set up.
-        unsafe { &*self.site_at(number) }
-    }
-
-    /// The record at `number`, counted around.
-    fn record(&self, number: usize) -> &Cell<Record> {
-        // SAFETY: that many were written when the table was set up.
-        unsafe { &*self.record_at(number & (self.records - 1)) }
-    }
-
-    /// Writes the record at `number`, counted around.
-    fn set(&self, number: usize, record: Record) {
-        let number = number & (self.records - 1);
-        self.record(number).set(record);
-        // SAFETY: that many words were written when the table was set up.
-        let used = unsafe { &*self.used_at(number / WORD) };
-        let bit = 1 << (number % WORD);
-        used.set(if record.address != 0 {
-            used.get() | bit
-        } else {
-            used.get() & !bit
-        });
-    }
-
-    /// The numbers of all records in use.
-    fn used(&self) -> impl Iterator<Item = usize> {
-        (0..self.records / WORD).flat_map(|word| {
-            // SAFETY: as above.
-            let mut bits = unsafe { &*self.used_at(word) }.get();
-            core::iter::from_fn(move || {
-                let bit = bits.trailing_zeros() as usize;
-                bits &= bits.wrapping_sub(1);
-                (bit < WORD).then_some(word * WORD + bit)
-            })
-        })
+    /// The record at `number`, counted around, if there is one.
+    #[inline(always)]
+    fn record(&self, number: usize) -> Option<Record> {
+        self.records.get(self.around(number))
     }
 
     /// Bytes to the next sample.
@@ -176,23 +115,19 @@ impl Samples {
 
     /// Where to look for a block at `address` first: all blocks that begin in a grain are found from one place on.
     fn home(&self, address: usize) -> usize {
-        let hash = ((address >> GRAIN_SHIFT) as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        (hash >> 32) as usize & (self.records - 1)
+        let hash = ((address >> GRAIN_SHIFT) as u64).wrapping_mul(MIX);
+        self.around((hash >> 32) as usize)
     }
 
     /// Where the records are in which a block of the grain of `address` may be.
     fn near(&self, address: usize) -> impl Iterator<Item = (usize, Record)> {
         let home = self.home(address);
-        (home..)
-            .map(|number| (number, self.record(number).get()))
-            .take_while(|(_, record)| record.address != 0)
+        (home..).map_while(|number| Some((number, self.record(number)?)))
     }
 
-    fn find(&self, address: usize) -> Option<usize> {
-        let mut found = self
-            .near(address)
-            .filter(|(_, record)| record.address == address);
-        found.next().map(|(number, _)| number)
+    fn find(&self, address: usize) -> Option<(usize, Record)> {
+        self.near(address)
+            .find(|(_, record)| record.address == address)
     }
 
     /// Whether a block that begins in the same grain as `address` is among the sampled ones.
@@ -202,11 +137,16 @@ impl Samples {
             .any(|(_, record)| record.address >> GRAIN_SHIFT == grain)
     }
 
-    /// Takes note of the block at `address`, of `size` bytes, that was allocated at `at`.
-    pub fn enter(&self, address: usize, size: usize, at: Site<'_>) {
-        if self.find(address).is_some() {
-            // It grew where it is, and is known.
-            return;
+    /// Takes note of the block at `address`, of `size` bytes, that was allocated at `at`. Says whether it is among the sampled
+    /// ones now.
+    pub fn enter(&self, address: usize, size: usize, at: Site<'_>) -> bool {
+        let mut number = self.home(address);
+        while let Some(record) = self.record(number) {
+            if record.address == address {
+                // It grew where it is, and is known.
+                return true;
+            }
+            number += 1;
         }
         let record = Record {
             address,
@@ -215,14 +155,19 @@ impl Samples {
             site: self.site_of(at) as u32,
             count: self.count(size),
         };
+        let has_room = self.alive.get() < self.records.count() / 8 * 7;
         self.change(record.site, |profile| {
             profile.allocated.add(record.estimate());
+            if has_room {
+                profile.live.add(record.estimate());
+            }
         });
-        if self.alive.get() >= self.records / 8 * 7 {
+        if has_room {
+            self.put_at(number, record);
+        } else {
             self.lost.set(self.lost.get() + 1);
-            return;
         }
-        self.put(record);
+        has_room
     }
 
     /// The block at `old`, if it is a sampled one, is now one of `size` bytes at `new`.
@@ -244,56 +189,63 @@ impl Samples {
 
     /// Forgets all blocks, which were left over.
     pub fn forget(&self) {
-        for number in self.used() {
-            let record = self.record(number).get();
-            self.set(number, Record::NONE);
-            self.change(record.site, |profile| {
-                profile.left.add(record.estimate());
-                profile.live = Estimate::NONE;
-            });
+        if self.alive.replace(0) == 0 {
+            return;
         }
-        self.alive.set(0);
+        for number in self.records.taken() {
+            if let Some(record) = self.record(number) {
+                self.records.clear(number);
+                self.change(record.site, |profile| {
+                    profile.left.add(record.estimate());
+                    profile.live = Estimate::NONE;
+                });
+            }
+        }
     }
 
-    /// The addresses of all sampled blocks.
-    pub fn addresses(&self) -> impl Iterator<Item = usize> {
-        self.used().map(|number| self.record(number).get().address)
+    /// The address of some sampled block.
+    pub fn any(&self) -> Option<usize> {
+        let number = self.records.taken().next()?;
+        Some(self.record(number)?.address)
     }
 
     /// What is known of the first place from number `from` on, and its number.
     pub fn profile_from(&self, from: usize) -> Option<(usize, SiteProfile)> {
-        (from..self.sites).find_map(|number| Some((number, self.site(number).get()?)))
+        (from..self.sites.count()).find_map(|number| Some((number, self.sites.get(number)?)))
     }
 
     fn put(&self, record: Record) {
         let mut number = self.home(record.address);
-        while self.record(number).get().address != 0 {
+        while self.record(number).is_some() {
             number += 1;
         }
-        self.set(number, record);
-        self.alive.set(self.alive.get() + 1);
+        self.put_at(number, record);
         self.change(record.site, |profile| profile.live.add(record.estimate()));
     }
 
+    /// Puts a record at `number`, counted around, where there is none.
+    fn put_at(&self, number: usize, record: Record) {
+        self.records.put(self.around(number), record);
+        self.alive.set(self.alive.get() + 1);
+    }
+
+    fn around(&self, number: usize) -> usize {
+        number & (self.records.count() - 1)
+    }
+
     fn take(&self, address: usize) -> Option<Record> {
-        let mut gap = self.find(address)?;
-        let record = self.record(gap).get();
-        self.set(gap, Record::NONE);
+        let (mut gap, record) = self.find(address)?;
         // What follows must be found without the record: whatever the gap would cut off moves into it.
-        let mut number = gap;
-        loop {
-            number += 1;
-            let next = self.record(number).get();
-            if next.address == 0 {
-                break;
-            }
-            let behind = |from: usize| number.wrapping_sub(from) & (self.records - 1);
+        let mut number = gap + 1;
+        while let Some(next) = self.record(number) {
+            let behind = |from: usize| self.around(number.wrapping_sub(from));
             if behind(self.home(next.address)) >= behind(gap) {
-                self.set(gap, next);
-                self.set(number, Record::NONE);
+                self.records.put(self.around(gap), next);
                 gap = number;
             }
+            number += 1;
         }
+        self.records.clear(self.around(gap));
         self.alive.set(self.alive.get() - 1);
         self.change(record.site, |profile| {
             profile.live.subtract(record.estimate());
@@ -307,37 +259,40 @@ impl Samples {
     }
 
     fn change(&self, number: u32, change: impl FnOnce(&mut SiteProfile)) {
-        let site = self.site(number as usize);
-        if let Some(mut profile) = site.get() {
+        if let Some(mut profile) = self.sites.get(number as usize) {
             change(&mut profile);
-            site.set(Some(profile));
+            self.sites.put(number as usize, profile);
         }
     }
 
     /// The number of the place `at`, which is entered if it is new.
     fn site_of(&self, at: Site<'_>) -> usize {
         let (at, origin) = at.parts();
+        // The end of the file's name differs most. (A loop over bytes would take as long as all the rest.)
         let file = at.file_bytes();
-        let last = file.iter().rev().take(16);
-        let hash = last.fold(at.line() as usize, |hash, &byte| {
-            hash.wrapping_mul(31).wrapping_add(byte.into())
-        });
+        let (before, end) = file.split_at(file.len().saturating_sub(8));
+        let word = |bytes: &[u8]| {
+            bytes
+                .last_chunk()
+                .map_or(0, |&word| u64::from_ne_bytes(word))
+        };
+        let name = word(end) ^ word(before).rotate_left(29) ^ u64::from(at.line());
+        let hash = (name.wrapping_mul(MIX) >> 32) as usize;
         // (Number 0 is not among these.)
-        let count = self.sites - 1;
+        let count = self.sites.count() - 1;
         for step in 0..count.min(64) {
             let number = 1 + hash.wrapping_add(step) % count;
-            match self.site(number).get() {
+            match self.sites.get(number) {
                 Some(profile) if profile.at == at && profile.origin == origin => return number,
                 Some(_) => {}
                 None => {
-                    self.site(number).set(Some(SiteProfile::new(at, origin)));
+                    self.sites.put(number, SiteProfile::new(at, origin));
                     return number;
                 }
             }
         }
-        if self.site(0).get().is_none() {
-            self.site(0)
-                .set(Some(SiteProfile::new(Site::unknown(), None)));
+        if self.sites.get(0).is_none() {
+            self.sites.put(0, SiteProfile::new(Site::unknown(), None));
         }
         0
     }

@@ -51,6 +51,8 @@ pub(super) mod page {
     pub const NURSERY: u8 = 0xF7;
     /// The first page of the spare, whose others are as when it was a large block.
     pub const SPARE: u8 = 0xF8;
+    /// The first grain of a large block that is sampled.
+    pub const SAMPLED: u8 = 0xF9;
 }
 
 /// What kind of segment a header heads.
@@ -268,11 +270,6 @@ impl Segment {
         self.grain(self.grain_of(address))
     }
 
-    /// The class of the small run in which `address` lies, if it does.
-    pub fn class_at(self, address: usize) -> Option<usize> {
-        class_in(self.map_at(address))
-    }
-
     /// What is known of page `index`.
     pub fn info(self, geometry: &Geometry, index: usize) -> &'static PageInfo {
         debug_assert!(index < geometry.pages);
@@ -363,12 +360,15 @@ impl Page {
         self.segment.map(self.index)
     }
 
-    /// Writes `code` for `pages` pages from this one on, and leaves the marks of samples as they are.
+    /// Writes `code`, a small run's, for `pages` pages of one from this one on, and leaves the marks of samples as they are.
+    #[inline(always)]
     pub fn recode_marked(self, pages: usize, code: u8) {
-        let first = self.index * PAGE_GRAINS;
-        for grain in first..first + pages * PAGE_GRAINS {
-            let mark = self.segment.grain(grain) & MARK;
-            self.segment.fill_grains(grain, 1, code | mark);
+        for index in self.index..self.index + pages {
+            let word = self.segment.byte(MAP + index * PAGE_GRAINS).cast::<u64>();
+            // SAFETY: the map has a byte for each grain of each page, and begins as well aligned as words are.
+            let marks = unsafe { word.read() } & MARKS;
+            // SAFETY: as above.
+            unsafe { word.write(marks | u64::from_ne_bytes([code; PAGE_GRAINS])) };
         }
     }
 
@@ -392,14 +392,31 @@ const BACK: usize = PARKED - 1;
 const PARKED: usize = 256;
 
 /// In the map, beside the code of a class: a block that is sampled begins in this grain.
-pub(super) const MARK: u8 = 0x80;
+const MARK: u8 = 0x80;
+
+/// The marks of all grains of a page.
+const MARKS: u64 = u64::from_ne_bytes([MARK; PAGE_GRAINS]);
+
+const _: () = assert!(MAP.is_multiple_of(align_of::<u64>()));
+
+/// What the map says of a grain in which a sampled block begins, where `byte` is what it says of the others. (Of a huge
+/// block there is no mark.)
+pub(super) fn marked(byte: u8) -> u8 {
+    match byte {
+        page::LARGE | page::SAMPLED => page::SAMPLED,
+        _ => byte | MARK,
+    }
+}
 
 /// In the map: a cold run of the first class; those of the others follow.
 const COLD: u8 = CODES as u8;
 
 /// What a byte of the map says but for the mark.
 pub(super) fn unmarked(byte: u8) -> u8 {
-    class_in(byte).map_or(byte, |_| byte & !MARK)
+    match byte {
+        page::SAMPLED => page::LARGE,
+        _ => class_in(byte).map_or(byte, |_| byte & !MARK),
+    }
 }
 
 /// The class of a small run that the map byte speaks of, if it does.

@@ -89,7 +89,7 @@ impl State {
         let Some((run, pages)) = (unsafe { self.large_at(block) }) else {
             return false;
         };
-        if self.samples.get().is_some() || !self.may_be_spare(run, pages) {
+        if !self.may_be_spare(run, pages) {
             return false;
         }
         self.make_spare(run, pages);

@@ -6,7 +6,7 @@ use core::ptr::NonNull;
 use super::shape::Raw;
 use crate::heap::fault::{Fault, FaultKind};
 use crate::heap::place::{foreign, freed_twice, not_a_block};
-use crate::heap::segment::{Kind, Page, Segment, class_in, page};
+use crate::heap::segment::{Kind, Page, Segment, class_in, page, unmarked};
 use crate::heap::state::State;
 use crate::layout::PAGE;
 use crate::size_class::size_of_class;
@@ -35,13 +35,13 @@ impl State {
             };
         }
         let mut index = segment.index_of(address);
-        match segment.map_at(address) {
+        match unmarked(segment.map_at(address)) {
             page::LARGE | page::LARGE_REST => {
                 while segment.map(index) == page::LARGE_REST {
                     index -= 1;
                 }
                 // (The spare is no block any more, and only its first page says so.)
-                if segment.map(index) != page::LARGE {
+                if unmarked(segment.map(index)) != page::LARGE {
                     return Err(not_a_block(segment, address));
                 }
                 Ok(self.large_raw(Page { segment, index }))
