@@ -8,7 +8,7 @@ use std::sync::Arc;
 use common::probe::{on, probe};
 use emalloc::heap::Heap;
 use emalloc::layout::PAGE;
-use emalloc::storage::{Cached, Counting, MmapAnon};
+use emalloc::storage::{Cached, Counting, MmapAnon, Storage};
 
 const MIB: usize = 1 << 20;
 const SEGMENT: usize = 2 * MIB;
@@ -89,4 +89,41 @@ fn what_was_held_and_never_filled_is_not_kept_in_store() {
     fill();
     assert_eq!(store.misses(), misses);
     heap.check().unwrap();
+}
+
+/// Frees most of a segment, and has a huge block grow twice beside it.
+fn grow(heap: &Heap) {
+    let rest = heap.allocate(PAGE * 16);
+    let huge = heap.allocate(8 * MIB);
+    let large = heap.allocate(3 * MIB / 2);
+    // SAFETY: alive, and used no more.
+    unsafe { heap.free(large) };
+    let huge = [9, 10].into_iter().fold(huge, |huge, size| {
+        // SAFETY: as above.
+        unsafe { heap.resize(huge, size * MIB) }
+    });
+    // SAFETY: as above.
+    unsafe {
+        heap.free(huge);
+        heap.free(rest);
+    }
+}
+
+#[test]
+fn a_block_that_grows_is_asked_for_by_what_is_added() {
+    let store = Arc::new(Cached::new(Counting::new(MmapAnon)));
+    let discarded = || store.inner().counts().discarded;
+    let build = || {
+        Heap::builder()
+            .storage(store.clone())
+            .segment_size(SEGMENT)
+            .build()
+            .unwrap()
+    };
+    // More than it will hold was granted at once lately, but not twice the block.
+    let grant = store.allocate(16 * MIB, SEGMENT).unwrap();
+    // SAFETY: just granted.
+    unsafe { store.free(grant.start, 16 * MIB, SEGMENT) };
+    grow(&build());
+    assert_eq!(discarded(), 0);
 }

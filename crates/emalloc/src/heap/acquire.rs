@@ -100,7 +100,7 @@ impl State {
         requested: usize,
     ) -> Result<Grant, AllocError> {
         self.may_hold(size, requested)?;
-        self.make_room(size, (size, align));
+        self.make_room(size, align);
         let is_more_than_ever = self.held.get() + size > self.held_peak.get();
         match self.storage().allocate(size, align) {
             Ok(grant) => {
@@ -134,8 +134,8 @@ impl State {
     }
 
     /// Gives empty segments back that would make what is held, with `more` bytes, more than blocks have needed at any
-    /// time lately: what is kept adds nothing to the peak. The storage will be asked for a `grant` of that size and alignment.
-    fn make_room(&self, more: usize, grant: (usize, usize)) {
+    /// time lately: what is kept adds nothing to the peak. The storage will be asked for as much, at a multiple of `align`.
+    fn make_room(&self, more: usize, align: usize) {
         // The first segment never goes: a heap with none but that to give must not look through all.
         let first = self.is_whole(self.first, self.first.header().free_pages.get() as usize);
         if self.empty_segments.get() > usize::from(first) {
@@ -144,13 +144,13 @@ impl State {
             self.release_empty_segments(most - more);
         }
         if self.capabilities.discard && self.held.get() > 0 {
-            self.discard_long_runs(more, grant);
+            self.discard_long_runs(more, align);
         }
     }
 
     /// Gives the memory of long free runs back that would make what is resident, with `more` bytes, more than blocks have
     /// filled at any time lately. Those may hold nothing anyway: that is not known, and costs little.
-    fn discard_long_runs(&self, more: usize, grant: (usize, usize)) {
+    fn discard_long_runs(&self, more: usize, align: usize) {
         // Empty segments are for `make_room`, but for the first.
         let is_whole = |run: &FreeRun| self.is_whole(run.first.segment, run.pages);
         let stays = |run: &FreeRun| run.first.segment == self.first || !is_whole(run);
@@ -170,7 +170,7 @@ impl State {
         self.filled.set(filled);
         let held = self.held.get().saturating_add(more);
         let mut beyond = held.saturating_sub(filled);
-        if beyond == 0 || runs().next().is_none() || self.storage().is_usual(grant.0, grant.1) {
+        if beyond == 0 || runs().next().is_none() || self.storage().is_usual(more, align) {
             return;
         }
         for run in runs() {
@@ -212,15 +212,15 @@ impl State {
         self.need.set(self.need.get().max(self.used()));
     }
 
-    /// Whether a grant may grow by `more` bytes, if need be after collecting.
-    pub fn may_grow(&self, more: usize, grant: (usize, usize), requested: usize) -> bool {
+    /// Whether a grant that is aligned to `align` may grow by `more` bytes, if need be after collecting.
+    pub fn may_grow(&self, more: usize, align: usize, requested: usize) -> bool {
         let may = self.may_hold(more, requested).is_ok() || {
             self.collect_runs();
             self.drop_kept_memory();
             self.may_hold(more, requested).is_ok()
         };
         if may {
-            self.make_room(more, grant);
+            self.make_room(more, align);
         }
         may
     }

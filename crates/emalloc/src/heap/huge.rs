@@ -174,7 +174,7 @@ impl State {
             .flatten()
         {
             // Asked before anything is done: the soft limit's handler must meet a heap that is whole.
-            if !self.may_grow(new - old, (new, grant_align), size) {
+            if !self.may_grow(new - old, grant_align, size) {
                 return None;
             }
             if let Some(segment) = self.stretch_huge(segment, new, align) {

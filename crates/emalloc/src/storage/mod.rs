@@ -232,7 +232,7 @@ pub unsafe trait Storage: Send {
         false
     }
 
-    /// Whether a grant of that size adds nothing to the most that was resident lately, because it would be of memory that is
+    /// Whether a grant of that size, or one that grows by it, adds nothing to the most that was resident lately, because it would be of memory that is
     /// kept, or clearly more was granted at once. A guess: others may be granted something meanwhile.
     fn is_usual(&self, size: usize, align: usize) -> bool {
         let _ = (size, align);
