@@ -1,5 +1,6 @@
 //! The storages that come with the library on Unix, in the original's order. Used by the registry.
 
+use super::fork;
 use super::registry::{AnyStorage, Entry};
 use super::{
     Cached, MALLOC, MMAP_ANON, Malloc, MmapAnon, MmapZero, Regions, Storage, StorageError,
@@ -33,7 +34,7 @@ impl BuiltIn {
 /// What heaps have that name no storage: `malloc`, with one store of warm segments for the whole process.
 pub type DefaultStorage = &'static Cached<Regions<Malloc>>;
 
-static DEFAULT: Cached<Regions<Malloc>> = {
+pub(super) static DEFAULT: Cached<Regions<Malloc>> = {
     let mut storage = Cached::new(Regions::new(MALLOC));
     storage.name = "malloc";
     storage
@@ -43,10 +44,11 @@ static DEFAULT: Cached<Regions<Malloc>> = {
 pub(super) const DEFAULT_IS_SHARED: bool = true;
 
 pub(super) fn default_built_in() -> Result<BuiltIn, StorageError> {
-    Ok(BuiltIn::Default(&DEFAULT))
+    default_storage().map(BuiltIn::Default)
 }
 
 pub(super) fn default_storage() -> Result<DefaultStorage, StorageError> {
+    fork::arm();
     Ok(&DEFAULT)
 }
 

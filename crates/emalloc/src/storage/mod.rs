@@ -12,6 +12,8 @@ pub mod conformance;
 mod counting;
 mod failing;
 mod fixed;
+#[cfg(unix)]
+mod fork;
 mod forward;
 mod free_runs;
 mod malloc;

@@ -97,6 +97,32 @@ impl<S: Storage> Regions<S> {
         &self.inner
     }
 
+    /// Keeps everybody out of the tables until [`release`](Self::release), unless somebody else is inside for too long.
+    #[cfg(unix)]
+    pub(super) fn hold(&self, looks: u32) -> bool {
+        if !self.list.hold(looks) {
+            return false;
+        }
+        let held = self.free.hold(looks);
+        if !held {
+            // SAFETY: held just now.
+            unsafe { self.list.release() };
+        }
+        held
+    }
+
+    /// Ends that.
+    ///
+    /// # Safety
+    /// The caller holds them.
+    #[cfg(unix)]
+    pub(super) unsafe fn release(&self) {
+        // SAFETY: the caller's promise.
+        unsafe { self.free.release() };
+        // SAFETY: the caller's promise.
+        unsafe { self.list.release() };
+    }
+
     /// Takes a region and answers its first `size` bytes, at a multiple of `align`. Waits for nobody.
     fn add_region(&self, size: usize, align: usize) -> Result<NonNull<u8>, StorageError> {
         let refused = StorageError::Exhausted { requested: size };
@@ -192,7 +218,7 @@ impl<S: Storage> Regions<S> {
     }
 
     /// Gives regions back of which nothing is granted, as long as there are more than `keep`: the one at `only`, or all.
-    fn release(&self, keep: usize, only: Option<*mut u8>) {
+    fn give_back(&self, keep: usize, only: Option<*mut u8>) {
         let mut at = self.take_empty(keep, only);
         while !at.is_null() {
             // SAFETY: as `take_empty` answered it, not given back yet.
@@ -223,14 +249,14 @@ impl<S: Storage> Regions<S> {
             && size >= self.least.load(Ordering::Relaxed)
         {
             let keep = usize::from(self.inner.capabilities().discard);
-            self.release(keep, Some(start));
+            self.give_back(keep, Some(start));
         }
     }
 }
 
 impl<S: Storage> Drop for Regions<S> {
     fn drop(&mut self) {
-        self.release(0, None);
+        self.give_back(0, None);
     }
 }
 
@@ -310,7 +336,7 @@ unsafe impl<S: Storage> Storage for Regions<S> {
 
     fn trim(&self) -> usize {
         // What is free was discarded, or gone with its region: only addresses are left to give.
-        self.release(0, None);
+        self.give_back(0, None);
         self.inner.trim()
     }
 }

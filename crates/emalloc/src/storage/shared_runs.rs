@@ -66,6 +66,22 @@ impl SharedRuns {
         None
     }
 
+    /// As [`TryCell::hold`].
+    #[cfg(unix)]
+    pub(super) fn hold(&self, looks: u32) -> bool {
+        self.runs.hold(looks)
+    }
+
+    /// As [`TryCell::release`].
+    ///
+    /// # Safety
+    /// As there.
+    #[cfg(unix)]
+    pub(super) unsafe fn release(&self) {
+        // SAFETY: the caller's promise.
+        unsafe { self.runs.release() };
+    }
+
     /// Keeps others out while the answer lives.
     #[cfg(test)]
     pub(super) fn enter_for_test(&self) -> Option<impl Drop + use<'_>> {

@@ -39,6 +39,21 @@ impl<T> TryCell<T> {
         }
         None
     }
+
+    /// Keeps everybody out until [`release`](Self::release), unless somebody else is inside at each of `looks` looks.
+    #[cfg(unix)]
+    pub(super) fn hold(&self, looks: u32) -> bool {
+        self.try_enter(looks).map(core::mem::forget).is_some()
+    }
+
+    /// Ends that.
+    ///
+    /// # Safety
+    /// The caller holds it.
+    #[cfg(unix)]
+    pub(super) unsafe fn release(&self) {
+        self.busy.store(false, Ordering::Release);
+    }
 }
 
 /// The right to the value until it is dropped.

@@ -199,6 +199,33 @@ pub unsafe fn open(start: *mut u8, size: usize) -> bool {
     unsafe { libc::mprotect(start.cast(), size, prot) == 0 }
 }
 
+/// Has `before` called before each fork, and `after` behind it in both processes, all on the thread that forks. Says no if there
+/// is no room for that.
+pub fn at_fork(before: extern "C" fn(), after: extern "C" fn()) -> bool {
+    // Not every system's part of the crate `libc` has it.
+    unsafe extern "C" {
+        fn pthread_atfork(
+            before: extern "C" fn(),
+            parent: extern "C" fn(),
+            child: extern "C" fn(),
+        ) -> c_int;
+    }
+    // SAFETY: both are functions that stay, or go with this library, and then the C library calls them no more.
+    unsafe { pthread_atfork(before, after, after) == 0 }
+}
+
+/// Lets another thread run, if one waits for that.
+pub fn give_way() {
+    // SAFETY: no preconditions.
+    unsafe { libc::sched_yield() };
+}
+
+/// A number that no other thread has.
+pub fn this_thread() -> usize {
+    // SAFETY: no preconditions.
+    unsafe { libc::pthread_self() as usize }
+}
+
 /// Writes to standard error as far as it can be written.
 pub fn write_stderr(mut text: &[u8]) {
     while !text.is_empty() {

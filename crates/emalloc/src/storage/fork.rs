@@ -1,0 +1,110 @@
+//! Owns what a `fork` does to the storage that all heaps share which name none. A thread that is inside one of its tables is
+//! not there in the new process, and would never leave: so the tables are held while a process forks, by the thread that
+//! does. Used by `builtin_unix` only.
+
+use super::builtin::DEFAULT;
+use super::try_cell::FEW;
+use crate::sys;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// Milliseconds until a table is given up: nobody is inside for so long, but a thread that forks in there. (A thread inside
+/// may have to wait for a processor.)
+const PATIENCE: u64 = 2000;
+
+/// A longer time from one look to the next counts as so many milliseconds.
+const LONGEST: u64 = 10;
+
+/// The thread that holds the tables; 0: none does.
+static HOLDER: AtomicUsize = AtomicUsize::new(0);
+
+/// Has the tables held at each fork from now on.
+pub(super) fn arm() {
+    static ARMED: AtomicBool = AtomicBool::new(false);
+    if !ARMED.load(Ordering::Relaxed) && !ARMED.swap(true, Ordering::Relaxed) {
+        // If there is no room for it, the new process takes new regions instead of those there are.
+        sys::at_fork(hold, release);
+    }
+}
+
+/// Whether `hold` did it, which tries a few times.
+fn insist(hold: impl Fn() -> bool) -> bool {
+    let (mut last, mut waited) = (sys::millis(), 0);
+    while waited < PATIENCE {
+        if hold() {
+            return true;
+        }
+        sys::give_way();
+        // A process that is stopped for a while does not wait.
+        let now = sys::millis();
+        waited += now.saturating_sub(last).min(LONGEST);
+        last = now;
+    }
+    false
+}
+
+/// In the order in which they are entered one inside another.
+extern "C" fn hold() {
+    if !insist(|| DEFAULT.hold(FEW)) {
+        return;
+    }
+    if insist(|| DEFAULT.inner().hold(FEW)) {
+        HOLDER.store(sys::this_thread(), Ordering::Relaxed);
+    } else {
+        // SAFETY: held just now.
+        unsafe { DEFAULT.release() };
+    }
+}
+
+/// In both processes, of which the new one has this thread only.
+extern "C" fn release() {
+    if HOLDER.load(Ordering::Relaxed) == sys::this_thread() {
+        HOLDER.store(0, Ordering::Relaxed);
+        // SAFETY: this thread holds them.
+        unsafe { DEFAULT.inner().release() };
+        // SAFETY: as above.
+        unsafe { DEFAULT.release() };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+    use std::thread;
+    use std::time::Duration;
+
+    #[test]
+    fn a_process_that_forks_while_another_thread_is_inside_leaves_nobody_there() {
+        arm();
+        let holds: [fn() -> bool; 2] = [|| DEFAULT.hold(1), || DEFAULT.inner().hold(1)];
+        // SAFETY: each is called where it is held.
+        let releases: [fn(); 2] = [
+            || unsafe { DEFAULT.release() },
+            || unsafe {
+                DEFAULT.inner().release();
+            },
+        ];
+        for (hold, release) in holds.into_iter().zip(releases) {
+            let (inside, told) = channel();
+            let other = thread::spawn(move || {
+                while !hold() {}
+                inside.send(()).unwrap();
+                thread::sleep(Duration::from_millis(20));
+                release();
+            });
+            told.recv().unwrap();
+            // SAFETY: the new process does what needs no other thread, and ends.
+            let child = unsafe { libc::fork() };
+            if child == 0 {
+                let free = DEFAULT.hold(1) && DEFAULT.inner().hold(1);
+                // SAFETY: no preconditions.
+                unsafe { libc::_exit(i32::from(!free)) };
+            }
+            let mut status = -1;
+            // SAFETY: a process of ours, and a place for its status.
+            assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+            assert_eq!(status, 0);
+            other.join().unwrap();
+        }
+    }
+}
