@@ -91,6 +91,57 @@ fn a_heap_finds_the_runs_that_are_free_before_it_grows() {
     heap.check().unwrap();
 }
 
+/// Blocks of which any one was freed and allocated anew, 200,000 times. (No look at the heap: runs are cold after it.)
+fn churned(heap: &Heap, numbers: &mut Numbers) -> Vec<NonNull<u8>> {
+    let mut blocks: Vec<_> = (0..20_000).map(|_| heap.allocate(64)).collect();
+    // An eighth stays free, or nothing would ever be in the runs that are cold.
+    for block in blocks.drain(..2_500) {
+        free(heap, block);
+    }
+    for _ in 0..200_000 {
+        let place = numbers.below(blocks.len());
+        free(heap, blocks[place]);
+        blocks[place] = heap.allocate(64);
+    }
+    blocks
+}
+
+#[test]
+fn where_blocks_die_at_random_they_come_back_at_once() {
+    let heap = heap();
+    let mut numbers = Numbers(5);
+    let mut blocks = churned(&heap, &mut numbers);
+    let usage = heap.usage();
+    let mut at_once = 0;
+    for _ in 0..100 {
+        let freed: BTreeSet<_> = (0..8)
+            .map(|_| blocks.swap_remove(numbers.below(blocks.len())))
+            .collect();
+        freed.iter().for_each(|&block| free(&heap, block));
+        let again: Vec<_> = (0..8).map(|_| heap.allocate(64)).collect();
+        at_once += again.iter().filter(|block| freed.contains(block)).count();
+        blocks.extend(again);
+    }
+    // Where no more runs became hot it was 43.
+    assert!(at_once >= 700, "{at_once}");
+    assert_eq!(heap.usage(), usage);
+    heap.check().unwrap();
+}
+
+#[test]
+fn runs_that_are_free_are_found_where_blocks_died_at_random_before() {
+    let heap = heap();
+    let mut blocks = churned(&heap, &mut Numbers(6));
+    let held = heap.real_usage();
+    Numbers(7).shuffle(&mut blocks);
+    blocks.iter().for_each(|&block| free(&heap, block));
+    for _ in 0..9_000 {
+        heap.allocate(128);
+    }
+    assert!(heap.real_usage() <= held);
+    heap.check().unwrap();
+}
+
 #[test]
 fn churn_in_a_large_heap_keeps_every_block_whole() {
     for seed in 0..4 {

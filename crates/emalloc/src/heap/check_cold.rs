@@ -4,7 +4,7 @@
 use core::ptr;
 
 use super::check::{Corruption, Invariant, broken, equal};
-use super::cold::{HOT, Queue};
+use super::cold::Queue;
 use super::collect::Run;
 use super::segment::{Page, class_in, cold_in};
 use super::state::{FreeBlock, State};
@@ -49,7 +49,7 @@ impl State {
             let found = self.check_queue(class, &runs.hot, is_hot)?;
             equal(Invariant::Cold, 0, hot[class], found)?;
             equal(Invariant::Cold, 0, hot[class], runs.hot_count())?;
-            if found > HOT {
+            if found > runs.most_hot() {
                 return broken(Invariant::Cold, 0);
             }
             let found = self.check_queue(class, &runs.waiting, |run| !is_hot(run))?;

@@ -2,6 +2,9 @@
 //! is cold, and collects its free blocks itself. When most of what it held is free again, its class gets it back as a
 //! whole: blocks freed in no order are handed out page by page, and a run that is free altogether is carved anew.
 //!
+//! Where runs come back with blocks in use, as in a heap that lives long and whose blocks die at random, that is much work
+//! for little: such a run becomes hot without another one becoming cold, so in the end few are cold.
+//!
 //! Where a run is cold the map says so, in a code that the fast path of `free` takes for no class: it costs others
 //! nothing. Mostly blocks are freed in a run one after the other, so one cold run of a class may be *open*: what is
 //! freed there goes on the class's list by the fast path (`open`). Called by `small`, `free`, `resize`, `large`,
@@ -17,8 +20,18 @@ use super::segment::{
 use super::state::{FreeBlock, List, State};
 use crate::size_class::{CLASSES, blocks_of_class, bytes_of_class, pages_of_class, size_of_class};
 
-/// How many runs of a class are hot. With fewer, blocks go back and forth where a program frees soon what it allocates.
-pub(super) const HOT: usize = 16;
+/// How many runs of a class are hot at first. With fewer, blocks go back and forth where a program frees soon what it
+/// allocates.
+const HOT: usize = 16;
+
+/// A class with more hot runs than this is warm: free ones among them are worth looking for.
+const WARM: usize = 8 * HOT;
+
+/// A run comes back nearly free if no more than one block in this many is in use.
+const USED_PART: usize = 8;
+
+/// So many runs become cold at most when one becomes hot: as many as have to, when there may be one less.
+const COOLED: usize = 2;
 
 /// Runs, first in first out. Each is named by the info of its first page, whose `previous` leads to the one behind it.
 pub(super) struct Queue {
@@ -75,6 +88,8 @@ pub(super) struct Runs {
     /// Hot ones, the oldest first, and how many.
     pub hot: Queue,
     hot_count: Cell<usize>,
+    /// How many may be: [`HOT`], one more for each that came back with many blocks in use, one less for each other one.
+    most_hot: Cell<usize>,
     /// The cold one that is open; null if none is.
     pub open: Cell<*mut PageInfo>,
     /// The one that was asked about last, and whether opening the one before was worth it.
@@ -90,6 +105,7 @@ impl Runs {
             waiting: Queue::new(),
             hot: Queue::new(),
             hot_count: Cell::new(0),
+            most_hot: Cell::new(HOT),
             open: Cell::new(ptr::null_mut()),
             asked: Cell::new(ptr::null()),
             keen: Cell::new(false),
@@ -99,6 +115,26 @@ impl Runs {
 
     pub fn hot_count(&self) -> usize {
         self.hot_count.get()
+    }
+
+    /// How many hot ones there may be.
+    pub fn most_hot(&self) -> usize {
+        self.most_hot.get()
+    }
+
+    /// Whether so many are hot that free ones among them are worth looking for.
+    pub fn is_warm(&self) -> bool {
+        self.hot_count.get() > WARM
+    }
+
+    /// Takes note of a run that comes back with `count` of its `blocks` blocks free.
+    fn note_back(&self, count: usize, blocks: usize) {
+        let most = self.most_hot.get();
+        if (blocks - count) * USED_PART > blocks {
+            self.most_hot.set(most + 1);
+        } else if most > HOT {
+            self.most_hot.set(most - 1);
+        }
     }
 }
 
@@ -213,7 +249,8 @@ impl State {
         }
     }
 
-    /// Makes the run of `class` at `first` hot, and the one cold that has been so for longest. Only in a large heap.
+    /// Makes the run of `class` at `first` hot, and cold those that have been so for longest, if there are too many. Only in a
+    /// large heap.
     pub fn make_hot(&self, class: usize, first: Page) {
         let Some(runs) = self.cold.runs().map(|runs| &runs[class]) else {
             return;
@@ -221,12 +258,19 @@ impl State {
         let info = first.info(&self.geometry);
         info.next.set(ptr::null_mut());
         runs.hot.push(info);
-        if runs.hot_count.get() < HOT {
-            runs.hot_count.set(runs.hot_count.get() + 1);
-        } else if let Some(oldest) = runs.hot.pop() {
+        let mut count = runs.hot_count.get() + 1;
+        for _ in 0..COOLED {
+            if count <= runs.most_hot.get() {
+                break;
+            }
+            let Some(oldest) = runs.hot.pop() else {
+                break;
+            };
+            count -= 1;
             let run = self.geometry.page_of(ptr::from_ref(oldest).cast_mut());
             self.recode(run, class, cold_code(class));
         }
+        runs.hot_count.set(count);
     }
 
     /// A block of `class` whose list is empty: of what was set aside, or of the cold run that has waited for longest; its
@@ -247,6 +291,7 @@ impl State {
         let (count, block) = (run.parked(&self.geometry), info.next.get());
         run.set_parked(&self.geometry, 0);
         self.recode(run, class, code_in_map(class));
+        runs.note_back(count, blocks_of_class(class));
         self.make_hot(class, run);
         if count == blocks_of_class(class) {
             // By rising address, which processors read ahead, and without a look at any of them.

@@ -3,6 +3,7 @@
 
 use core::ptr;
 
+use super::cold::{ColdRuns, Runs};
 use super::state::State;
 use crate::layout::PAGE;
 use crate::size_class::{CLASSES, MAX_RUN, blocks_of_class, pages_of_class};
@@ -26,9 +27,17 @@ impl State {
     }
 
     /// Frees the pages of cold runs that have no block in use. Answers how many bytes.
+    ///
+    /// Where many runs are hot because those of their class came back with blocks in use, that may have changed since, and only
+    /// the blocks tell: then all of them are looked at, and all runs are cold again.
     pub fn sweep(&self) -> usize {
-        let runs = |class| self.sweep_class(class) * pages_of_class(class);
-        let bytes = (0..CLASSES).map(runs).sum::<usize>() * PAGE;
+        let is_warm = |runs: &ColdRuns| runs.iter().any(Runs::is_warm);
+        let bytes = if self.cold.runs().is_some_and(is_warm) {
+            self.collect_runs()
+        } else {
+            let runs = |class| self.sweep_class(class) * pages_of_class(class);
+            (0..CLASSES).map(runs).sum::<usize>() * PAGE
+        };
         let held = self.held.get();
         let little = bytes < held / LITTLE;
         self.sweep_at
