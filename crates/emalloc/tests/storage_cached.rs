@@ -445,3 +445,12 @@ fn one_heap_begins_with_what_another_thread_gave_up() {
     assert_eq!(inner.counts().allocated, 1);
     free(&*storage, grant, 1);
 }
+
+#[test]
+fn a_grant_for_which_enough_is_kept_is_usual_though_it_lies_in_pieces() {
+    let storage = Cached::new(MALLOC);
+    let [first, second] = [4, 4].map(|units| take(&storage, units));
+    free(&storage, first, 4);
+    free(&storage, second, 4);
+    assert!(storage.is_usual(7 * UNIT, 4096) && !storage.is_usual(9 * UNIT, 4096));
+}

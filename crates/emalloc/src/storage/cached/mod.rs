@@ -294,7 +294,10 @@ unsafe impl<S: Storage> Storage for Cached<S> {
         let wanted = Wanted { size, align };
         let is_usual = |store: &mut Store, ways| {
             let granted = self.granted.load(Ordering::Relaxed);
-            store.bound.is_usual(granted.saturating_add(size)) || store.kept.has(wanted, ways)
+            // (What is kept in pieces goes back as the grant is made: all together stays below the bound.)
+            store.bound.is_usual(granted.saturating_add(size))
+                || store.kept.bytes() >= size
+                || store.kept.has(wanted, ways)
         };
         self.with_store(FEW, is_usual) == Some(true)
     }
