@@ -447,10 +447,15 @@ fn one_heap_begins_with_what_another_thread_gave_up() {
 }
 
 #[test]
-fn a_grant_for_which_enough_is_kept_is_usual_though_it_lies_in_pieces() {
-    let storage = Cached::new(MALLOC);
-    let [first, second] = [4, 4].map(|units| take(&storage, units));
-    free(&storage, first, 4);
-    free(&storage, second, 4);
-    assert!(storage.is_usual(7 * UNIT, 4096) && !storage.is_usual(9 * UNIT, 4096));
+fn a_large_grant_for_which_enough_is_kept_is_usual_though_it_lies_in_pieces() {
+    let usual = |pieces: usize, wanted: usize| {
+        let storage = Cached::new(MALLOC);
+        for grant in [pieces; 2].map(|units| take(&storage, units)) {
+            free(&storage, grant, pieces);
+        }
+        storage.is_usual(wanted * UNIT, 4096)
+    };
+    const LARGE: usize = (4 << 20) / UNIT;
+    assert!(usual(LARGE, 2 * LARGE - 1) && !usual(LARGE, 2 * LARGE + 1));
+    assert!(!usual(LARGE / 2, LARGE - 1) && usual(LARGE / 2, LARGE));
 }

@@ -17,6 +17,9 @@ use core::time::Duration;
 use kept::{Kept, Piece, Wanted};
 use slot::Slot;
 
+/// For a grant as large as that, page faults count for more than what its heap could discard; for a smaller one the peak does.
+const MUCH: usize = 2 * LARGE_PAGE;
+
 /// Keeps freed memory of the storage inside, and hands it out again.
 ///
 /// Share it between heaps and threads through `Arc` (with `std`) or `&'static`: what one request's
@@ -296,7 +299,7 @@ unsafe impl<S: Storage> Storage for Cached<S> {
             let granted = self.granted.load(Ordering::Relaxed);
             // (What is kept in pieces goes back as the grant is made: all together stays below the bound.)
             store.bound.is_usual(granted.saturating_add(size))
-                || store.kept.bytes() >= size
+                || (size >= MUCH && store.kept.bytes() >= size)
                 || store.kept.has(wanted, ways)
         };
         self.with_store(FEW, is_usual) == Some(true)
