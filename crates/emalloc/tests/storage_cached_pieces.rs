@@ -153,8 +153,13 @@ fn a_smaller_piece_is_made_larger() {
 fn what_grows_and_moves_takes_what_is_kept() {
     use emalloc::storage::MmapAnon;
     let (storage, book) = cache(MmapAnon);
-    // (Mostly they lie one below the other.)
-    let [warm, between, grant] = [8, 1, 2].map(|units| take(&storage, units));
+    // Parts of one grant: what is kept must not lie right behind what grows.
+    let grant = take(&storage, 11);
+    let [between, warm] = [2, 3].map(|units| Grant {
+        // SAFETY: inside the grant.
+        start: unsafe { grant.start.add(units * UNIT) },
+        zeroed: false,
+    });
     free(&storage, warm, 8);
     // SAFETY: alive.
     unsafe { grant.start.write_bytes(7, 2 * UNIT) };
