@@ -295,10 +295,9 @@ impl State {
     pub fn start_sampling(&self, sampling: Sampling) -> Result<(), StorageError> {
         self.stop_sampling();
         let align = self.samples_align();
-        let size = sampling
-            .memory
-            .clamp(1, usize::MAX / 4)
-            .next_multiple_of(align);
+        // No storage is asked for more than half of all addresses.
+        let most = isize::MAX as usize - (align - 1);
+        let size = sampling.memory.min(most).max(1).next_multiple_of(align);
         let grant = self.storage().allocate(size, align)?;
         let seed = (grant.start.addr().get() as u64) ^ (&raw const *self).addr() as u64;
         // SAFETY: just granted, until `stop_sampling`.
