@@ -41,17 +41,20 @@ fn a_long_free_run_is_discarded_before_the_heap_grows() {
     unsafe { heap.free(large) };
 }
 
+/// A heap that takes its segments from there.
+fn over(store: &Arc<Cached<Counting<MmapAnon>>>) -> Heap {
+    Heap::builder()
+        .storage(Arc::clone(store))
+        .segment_size(SEGMENT)
+        .build()
+        .unwrap()
+}
+
 #[test]
 fn what_a_store_keeps_makes_no_run_go() {
     let store = Arc::new(Cached::new(Counting::new(MmapAnon)));
     let discarded = || store.inner().counts().discarded;
-    let build = || {
-        Heap::builder()
-            .storage(store.clone())
-            .segment_size(SEGMENT)
-            .build()
-            .unwrap()
-    };
+    let build = || over(&store);
     shift(&build());
     assert_eq!(discarded(), 1);
     for _ in 0..3 {
@@ -113,13 +116,7 @@ fn grow(heap: &Heap) {
 fn a_block_that_grows_is_asked_for_by_what_is_added() {
     let store = Arc::new(Cached::new(Counting::new(MmapAnon)));
     let discarded = || store.inner().counts().discarded;
-    let build = || {
-        Heap::builder()
-            .storage(store.clone())
-            .segment_size(SEGMENT)
-            .build()
-            .unwrap()
-    };
+    let build = || over(&store);
     // More than it will hold was granted at once lately, but not twice the block.
     let grant = store.allocate(16 * MIB, SEGMENT).unwrap();
     // SAFETY: just granted.

@@ -101,7 +101,8 @@ impl State {
     ) -> Result<Grant, AllocError> {
         self.may_hold(size, requested)?;
         self.make_room(size, align);
-        let is_more_than_ever = self.held.get() + size > self.held_peak.get();
+        // (32 bits may not count that far. Then it will be refused.)
+        let is_more_than_ever = self.held.get().saturating_add(size) > self.held_peak.get();
         match self.storage().allocate(size, align) {
             Ok(grant) => {
                 if self.used() >= LARGE {
