@@ -95,8 +95,7 @@ php_swapped() {
     while read -r name; do wanted+=(-u "$name"); done <"$out/exports"
     ld -r --gc-sections -T "$crate/php/order.ld" -o "$out/emalloc.o" "${wanted[@]}" "$out/hook.o" target/c/libemalloc_php.a
     # The second name is left over from what was not linked; for it a whole library for unwinding would come along.
-    objcopy --keep-global-symbols="$out/exports" --strip-unneeded-symbol=_Unwind_Resume \
-        --set-section-alignment .text.emalloc=64 "$out/emalloc.o"
+    objcopy --keep-global-symbols="$out/exports" --strip-unneeded-symbol=_Unwind_Resume "$out/emalloc.o"
     defined_in "$out/emalloc.o" | diff - "$out/exports"
     # libtool takes the one for the other.
     touch "$out/emalloc.lo" "$out/filler.lo"
@@ -109,6 +108,8 @@ php_swapped() {
     php_filler $((cold + moved))
     php_link "$out"/sapi/{cli/php,cgi/php-cgi,phpdbg/phpdbg}
     [ "$(address "$WORK/stock/sapi/cli/php" execute_ex)" = "$(address "$out/sapi/cli/php" execute_ex)" ]
+    # And that the commonest functions begin a line of the processor's cache.
+    [ $(($(address "$out/sapi/cli/php" _emalloc) % 64)) -eq 0 ]
     # That it is ours: it knows our settings.
     if EMALLOC_SEGMENT_SIZE=3M "$out/sapi/cli/php" -n -r 'echo 1;' 2>"$out/probe"; then return 1; fi
     grep -q "^EMALLOC_SEGMENT_SIZE is '3M'" "$out/probe"
