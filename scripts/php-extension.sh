@@ -28,17 +28,35 @@ php_config() {
     command -v "${PHP_CONFIG:-php-config8.2}" || command -v php-config || true
 }
 
+# defined_in FILE: the functions it defines for others. (nm asks a plugin of LLVM's, which may not know Rust's objects.)
+defined_in() { readelf -sW "$1" 2>/dev/null | awk '$5 == "GLOBAL" && $4 == "FUNC" && $7 != "UND" { print $8 }' | sort -u; }
+
+# in_order LIBRARY OUT: a library with one object, in the order of order.ld, that defines what the glue calls and nothing else.
+in_order() {
+    local object=${2%.a}.o wanted=() name
+    defined_in "$1" | grep '^emalloc_' >"$2.names"
+    while read -r name; do wanted+=(-u "$name"); done <"$2.names"
+    ld -r --gc-sections -T "$SOURCE/order.ld" -o "$object" "${wanted[@]}" "$1"
+    # What is there for compilers only, ar would take for all there is.
+    objcopy --strip-debug --remove-section .llvmbc --remove-section .llvmcmd --keep-global-symbols="$2.names" "$object"
+    rm -f "$2"
+    ar rcs "$2" "$object"
+}
+
 # build: on standard error all that is said.
 build() {
-    if [ -z "$(php_config)" ] || ! command -v make cc >/dev/null; then
-        packages php8.2-cli php8.2-dev make gcc
+    if [ -z "$(php_config)" ] || ! command -v make cc objcopy >/dev/null; then
+        packages php8.2-cli php8.2-dev make gcc binutils
     fi
     local config phpize
     config=$(php_config)
     phpize=${config/php-config/phpize}
     # One kind of library: with a second one for Rust, cargo would not optimise across crates.
     (cd "$ROOT" && cargo rustc --locked --profile c --package emalloc-php-ext --lib --crate-type staticlib)
-    local library=$TARGET/c/libemalloc_php_ext.a
+    local library=$TARGET/c/libemalloc_php_ext_ordered.a archive=$TARGET/c/libemalloc_php_ext.a
+    if [ ! "$library" -nt "$archive" ] || [ ! "$library" -nt "$SOURCE/order.ld" ]; then
+        in_order "$archive" "$library"
+    fi
     mkdir -p "$BUILD"
     # Not the stub: make would have PHP's gen_stub.php fetch a parser.
     cp -u "$SOURCE"/*.[ch] "$SOURCE"/config.m4 "$ROOT"/crates/emalloc-php/include/*.h "$BUILD"
@@ -57,6 +75,7 @@ build() {
         rm -f emalloc.la modules/emalloc.so
     fi
     make --silent
+    [ "$(defined_in modules/emalloc.so)" = get_module ]
 }
 
 # php: the PHP that php-config belongs to.

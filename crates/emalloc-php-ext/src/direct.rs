@@ -6,7 +6,6 @@
 
 use core::ffi::c_void;
 use core::ptr::{self, NonNull};
-use core::slice;
 use std::format;
 use std::string::String;
 use std::vec::Vec;
@@ -42,13 +41,21 @@ pub struct Code {
 
 type Bytes = [u8; LOOKED_AT];
 
-/// An entry, as it is to be.
+/// An entry: as it was and as it is to be.
 struct Change {
     at: usize,
+    before: Bytes,
     /// While blocks from before us may be freed, and later.
     early: Bytes,
     late: Bytes,
 }
+
+/// One of the three.
+type Form = fn(&Change) -> &Bytes;
+
+const BEFORE: Form = |change| &change.before;
+const EARLY: Form = |change| &change.early;
+const LATE: Form = |change| &change.late;
 
 impl Change {
     fn plan(entry: &takeover::Entry, code: &Code) -> Result<Option<Self>, String> {
@@ -84,76 +91,87 @@ impl Change {
         };
         Ok(Some(Self {
             at,
+            before,
             early: jump(early)?,
             late: jump(function)?,
         }))
     }
+
+    /// The bytes that are ours, in a form: behind a jump the next function may begin.
+    fn bytes(&self, form: Form) -> impl Iterator<Item = (usize, u8)> {
+        (0..LOOKED_AT)
+            .filter(|&offset| {
+                let before = self.before[offset];
+                self.early[offset] != before || self.late[offset] != before
+            })
+            .map(move |offset| (self.at + offset, form(self)[offset]))
+    }
 }
 
-/// The code from the first entry to the last, as it was and as it is to be: written at once, that takes no time.
-struct Images {
-    at: *const u8,
-    before: Vec<u8>,
-    early: Vec<u8>,
-    late: Vec<u8>,
+/// All entries. Only what changes is kept: the code from the first to the last is a hundred times as much.
+struct Entries {
+    at: usize,
+    length: usize,
+    changes: Vec<Change>,
 }
 
 /// PHP's functions on memory are one file of its source. In so much code they lie.
 const MOST: usize = 1 << 20;
 
-impl Images {
-    fn of(changes: &[Change]) -> Result<Self, String> {
+impl Entries {
+    fn of(changes: Vec<Change>) -> Result<Self, String> {
         let places = || changes.iter().map(|change| change.at);
-        let (Some(first), Some(last)) = (places().min(), places().max()) else {
+        let (Some(at), Some(last)) = (places().min(), places().max()) else {
             return Err("there is nothing to be taken".into());
         };
-        let length = last - first + LOOKED_AT;
+        let length = last - at + LOOKED_AT;
         if length > MOST {
             return Err("PHP's functions lie far apart".into());
         }
-        let at = ptr::with_exposed_provenance::<u8>(first);
-        // SAFETY: all between functions of one file's code can be read, and nobody writes there.
-        let before = unsafe { slice::from_raw_parts(at, length) }.to_vec();
-        let with = |code: fn(&Change) -> &Bytes| {
-            let mut image = before.clone();
-            for change in changes {
-                // Behind a jump the next function may begin.
-                for (offset, &byte) in (change.at - first..).zip(code(change)) {
-                    if byte != before[offset] {
-                        image[offset] = byte;
-                    }
-                }
-            }
-            image
-        };
         Ok(Self {
             at,
-            early: with(|change| &change.early),
-            late: with(|change| &change.late),
-            before,
+            length,
+            changes,
         })
     }
 
-    /// Whether this is there, and nothing else.
-    fn stands(&self, image: &[u8]) -> bool {
-        // SAFETY: as in `of`; it is read anew, for it may have been written since.
-        (0..image.len())
-            .all(|offset| unsafe { self.at.add(offset).read_volatile() } == image[offset])
+    /// Our bytes in a form, by their place in the code.
+    fn bytes(&self, form: Form) -> impl Iterator<Item = (usize, u8)> {
+        (self.changes.iter())
+            .flat_map(move |change| change.bytes(form))
+            .map(|(address, byte)| (address - self.at, byte))
     }
 
-    /// Writes one of the three over another one.
-    fn write(&self, writer: &Writer, from: &[u8], to: &[u8]) -> bool {
+    /// The code as it stands there now.
+    fn code(&self) -> Vec<u8> {
+        let at = ptr::with_exposed_provenance::<u8>(self.at);
+        // SAFETY: all between functions of one file's code can be read. It is read anew, for it may have been written since.
+        let byte = |offset| unsafe { at.add(offset).read_volatile() };
+        (0..self.length).map(byte).collect()
+    }
+
+    /// Whether the entries are in this form in `code`.
+    fn stand(&self, code: &[u8], form: Form) -> bool {
+        self.bytes(form).all(|(offset, byte)| code[offset] == byte)
+    }
+
+    /// Writes one form over another one: all at once, that takes no time.
+    fn write(&self, writer: &Writer, from: Form, to: Form) -> bool {
+        let mut code = self.code();
         // What somebody else has changed since stays.
-        self.stands(from) && {
+        self.stand(&code, from) && {
+            for (offset, byte) in self.bytes(to) {
+                code[offset] = byte;
+            }
             // SAFETY: PHP runs an extension's code, so none of these functions; the code is its own, or jumps.
-            let written = unsafe { writer.write(self.at.addr(), to) };
-            written.is_ok() && self.stands(to)
+            let written = unsafe { writer.write(self.at, &code) };
+            written.is_ok() && self.stand(&self.code(), to)
         }
     }
 }
 
 struct Direct {
-    images: Images,
+    entries: Entries,
     writer: Writer,
     is_late: bool,
 }
@@ -167,10 +185,10 @@ fn direct() -> &'static mut Option<Direct> {
 
 impl Direct {
     /// What stands there now.
-    fn present(&self) -> &[u8] {
+    fn present(&self) -> Form {
         match self.is_late {
-            true => &self.images.late,
-            false => &self.images.early,
+            true => LATE,
+            false => EARLY,
         }
     }
 }
@@ -195,18 +213,18 @@ pub fn enter(code: &Code, other: NonNull<c_void>, hook: Hook) -> Result<(), Stri
     if is_old {
         changes.extend(Change::plan(&takeover::reporting(), code)?);
     }
-    let images = Images::of(&changes)?;
+    let entries = Entries::of(changes)?;
     let writer = Writer::new().map_err(|error| format!("PHP's code cannot be written: {error}"))?;
     emalloc_php_set_hook(Some(hook));
     // SAFETY: `leave` ends that before the heap ends. The glue has seen to the rest.
     unsafe { takeover::begin(heap, other) };
-    if !images.write(&writer, &images.before, &images.early) {
+    if !entries.write(&writer, BEFORE, EARLY) {
         // SAFETY: just begun.
         unsafe { takeover::end() };
         return Err("PHP's code cannot be written".into());
     }
     *direct() = Some(Direct {
-        images,
+        entries,
         writer,
         is_late: false,
     });
@@ -226,7 +244,7 @@ pub fn is_from_before(block: NonNull<u8>) -> bool {
 /// Gives PHP's functions back. Says no if that cannot be.
 pub fn leave() -> bool {
     let Some(taken) = direct() else { return true };
-    if !(taken.images).write(&taken.writer, taken.present(), &taken.images.before) {
+    if !(taken.entries).write(&taken.writer, taken.present(), BEFORE) {
         return false;
     }
     *direct() = None;
@@ -241,8 +259,7 @@ unsafe extern "C" fn shutdown(silent: bool, full: bool) {
         && !taken.is_late
     {
         // The original would forget all blocks now: none of its is freed any more.
-        taken.is_late =
-            (taken.images).write(&taken.writer, &taken.images.early, &taken.images.late);
+        taken.is_late = (taken.entries).write(&taken.writer, EARLY, LATE);
     }
     if !full && manager::is_zend_mm() {
         own::end_request();
