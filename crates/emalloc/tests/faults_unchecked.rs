@@ -9,6 +9,7 @@ use std::ptr;
 
 use emalloc::heap::{FaultKind, Heap, PageUse};
 use emalloc::layout::PAGE;
+use emalloc::storage::{Cached, MALLOC, Malloc};
 use pointers::{
     HUGE, SEGMENT, assert_found, at, heap, not_a_block, page_of, plus, run_of, segment_of,
 };
@@ -85,6 +86,54 @@ fn without_checked_mode() {
             misaligned
         );
     }
+    heap.check().unwrap();
+}
+
+/// What a heap gives back to its storage stays where it is, for the next one.
+fn heap_over(kept: &'static Cached<Malloc>) -> Heap {
+    Heap::builder()
+        .storage(kept)
+        .segment_size(SEGMENT)
+        .build()
+        .unwrap()
+}
+
+#[test]
+fn a_huge_block_freed_twice_is_found_where_its_memory_is_kept() {
+    static KEPT: Cached<Malloc> = Cached::new(MALLOC);
+    let heap = heap_over(&KEPT);
+    let block = heap.allocate(HUGE);
+    // SAFETY: freed once; then its memory is kept, so that there is something to look at.
+    unsafe {
+        heap.free(block);
+        for _ in 0..2 {
+            let fault = heap.try_free(block).unwrap_err();
+            assert_eq!(fault.kind, FaultKind::Foreign);
+            assert!(heap.try_resize(block, 2 * HUGE).is_err());
+            assert!(heap.usable_size(block).is_err());
+        }
+    }
+    assert_eq!(heap.usage(), 0);
+    heap.check().unwrap();
+}
+
+#[test]
+fn a_block_of_a_heap_that_is_gone_is_none_of_one_in_its_place() {
+    static KEPT: Cached<Malloc> = Cached::new(MALLOC);
+    let heap = heap_over(&KEPT);
+    let first = heap.allocate(40);
+    // In a segment after the first, which the next heap does not take back.
+    let stale = (0..SEGMENT / PAGE)
+        .map(|_| heap.allocate(PAGE))
+        .find(|&block| segment_of(block) != segment_of(first))
+        .unwrap();
+    drop(heap);
+    let heap = heap_over(&KEPT);
+    let same_place = segment_of(heap.allocate(40)) == segment_of(first);
+    // SAFETY: its memory is kept, so that there is something to look at.
+    let freed = unsafe { heap.try_free(stale) };
+    assert!(same_place);
+    assert_eq!(freed.unwrap_err().kind, FaultKind::Foreign);
     heap.check().unwrap();
 }
 

@@ -3,7 +3,7 @@
 //! `large`, `huge`, `pages` and `reset`.
 
 use core::mem::ManuallyDrop;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 
 use super::error::AllocError;
 use super::runs::FreeRun;
@@ -297,6 +297,8 @@ impl State {
         count.set(count.get() - 1);
         let (base, size, align) = (header.base.get(), header.size.get(), header.align.get());
         self.count_released(size);
+        // Its memory may stay where it is, and somebody free a block in it once more.
+        header.owner.set(ptr::null());
         // SAFETY: the storage granted this with that size and alignment, and nothing leads there any more.
         unsafe { self.storage().free(base, size, align) };
         self.keep_less();

@@ -5,7 +5,7 @@ use core::alloc::Layout;
 use core::array;
 use core::cell::Cell;
 use core::mem::ManuallyDrop;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 
 use super::cold::{Cold, ColdRuns};
 use super::debug::{Debug, Debugging};
@@ -426,6 +426,8 @@ unsafe fn destroy<S: Storage, H: Handler>(state: NonNull<State>) {
     let free = |segment: Segment| {
         let header = segment.header();
         let (base, size, align) = (header.base.get(), header.size.get(), header.align.get());
+        // Or the next heap would take it for its own, where its state comes to lie in the same place.
+        header.owner.set(ptr::null());
         // SAFETY: the storage granted this with that size and alignment, and nothing is used any more.
         unsafe { storage.free(base, size, align) };
     };

@@ -4,7 +4,7 @@
 use core::ptr::{self, NonNull};
 
 use super::fault::{Fault, FaultKind, PageUse};
-use super::segment::{Page, Segment, class_in, page};
+use super::segment::{Kind, Page, Segment, class_in, page};
 use super::state::State;
 use crate::layout::PAGE;
 use crate::size_class::size_of_class;
@@ -24,12 +24,12 @@ impl State {
         let address = block.addr().get();
         let at = self.geometry.segment_address(address);
         let segment = if self.geometry.checked() {
-            self.find_segment(at).ok_or(foreign(address))?
+            self.find_segment(at).ok_or_else(|| self.astray(address))?
         } else {
             // SAFETY: outside checked mode the caller vouches for the block, as for `free`.
             let segment = unsafe { Segment::at(at) };
             if !ptr::eq(segment.header().owner.get(), self) {
-                return Err(foreign(address));
+                return Err(self.astray(address));
             }
             segment
         };
@@ -75,6 +75,33 @@ impl State {
             }
         }
         Ok(Place::Small { class })
+    }
+
+    /// The segment in whose grant `address`, which may be anything, lies.
+    pub fn segment_around(&self, address: usize) -> Option<Segment> {
+        self.complete_index();
+        // A grant can begin before its header only to align a huge block behind it.
+        let segment = self.index.floor(address)?;
+        let header = segment.header();
+        let offset = address.wrapping_sub(header.base.get().addr().get());
+        (offset < header.size.get()).then_some(segment)
+    }
+
+    /// What is wrong with an address that leads to no header of ours. That of a header itself does not, nor does one
+    /// that lies further inside a huge block than a segment is long.
+    #[cold]
+    fn astray(&self, address: usize) -> Fault {
+        let Some(segment) = self.segment_around(address) else {
+            return foreign(address);
+        };
+        let page = segment.index_of(address);
+        if segment.header().kind.get() == Kind::Huge && page > self.geometry.pages {
+            // The map does not reach so far.
+            let holds = PageUse::Huge;
+            let kind = FaultKind::NotABlock { page, holds };
+            return Fault { address, kind };
+        }
+        not_a_block(segment, address)
     }
 
     /// Bytes the block at `place` can hold.

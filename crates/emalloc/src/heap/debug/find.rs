@@ -12,16 +12,6 @@ use crate::layout::PAGE;
 use crate::size_class::size_of_class;
 
 impl State {
-    /// The segment in whose grant `address` lies.
-    fn segment_around(&self, address: usize) -> Option<Segment> {
-        self.complete_index();
-        // A grant can begin before its header only to align a huge block behind it.
-        let segment = self.index.floor(address)?;
-        let header = segment.header();
-        let offset = address.wrapping_sub(header.base.get().addr().get());
-        (offset < header.size.get()).then_some(segment)
-    }
-
     /// The raw block in use in which `address` lies, or what is there instead.
     pub(super) fn raw_around(&self, address: usize) -> Result<Raw, Fault> {
         let segment = self.segment_around(address).ok_or(foreign(address))?;
