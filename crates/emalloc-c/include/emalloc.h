@@ -515,16 +515,16 @@ size_t emalloc_heap_block_size_rel(emalloc_heap *heap, void *block, EMALLOC_REL)
 #define emalloc_heap_block_size(heap, block) emalloc_heap_block_size_at((heap), (block), EMALLOC_SITE_C)
 
 /*
- * Whether an address lies in a segment of this heap: 1 or 0. (is_zend_ptr) A huge block's segment is known by the
- * part of it up to the segment size.
+ * Whether an address lies in a segment of this heap, or anywhere in a huge block: 1 or 0. (is_zend_ptr)
  */
 int emalloc_heap_owns(const emalloc_heap *heap, const void *address);
 
 /* ------------------------------------------------------------------------------------------------------------------
  * Limits and figures of a heap
  *
- * Where heap is NULL, because USE_ZEND_ALLOC=0 says that there is none, usage, peaks and what is collected are 0, no
- * address is owned, and a limit is accepted and does nothing.
+ * Where heap is NULL, because USE_ZEND_ALLOC=0 says that there is none, all functions of a heap can be called: blocks
+ * are the system's, figures and what is collected are 0, no address is owned, there is no limit, and one that is set
+ * is accepted and does nothing. Handlers, observers and sampling are not to be had.
  */
 
 /*

@@ -190,11 +190,13 @@ pub unsafe extern "C" fn emalloc_heap_set_current(heap: *mut EmallocHeap) -> *mu
 /// `emalloc_heap_shutdown`
 ///
 /// # Safety
-/// `heap` is alive and this thread's; nothing in it is used any more, and after a full shutdown neither is it.
+/// `heap` is null, or alive and this thread's; nothing in it is used any more, and after a full shutdown neither is it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_heap_shutdown(heap: *mut EmallocHeap, full: c_int, silent: c_int) {
     // SAFETY: the caller's promise.
-    let this = unsafe { &*heap };
+    let Some(this) = (unsafe { EmallocHeap::given(heap) }) else {
+        return;
+    };
     if let Some(handlers) = this.custom.get()
         && let Some(shutdown) = handlers.shutdown
     {

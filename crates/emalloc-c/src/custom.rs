@@ -88,12 +88,16 @@ impl Handlers {
 /// `emalloc_heap_set_handlers`
 ///
 /// # Safety
-/// `heap` is alive and this thread's; `handlers` is null or as large as its `size` says.
+/// `heap` is null, or alive and this thread's; `handlers` is null or as large as its `size` says.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_heap_set_handlers(
     heap: *mut EmallocHeap,
     handlers: *const EmallocHandlers,
 ) -> c_int {
+    // SAFETY: the caller's promise.
+    let Some(heap) = (unsafe { EmallocHeap::given(heap) }) else {
+        return -1;
+    };
     let custom = if handlers.is_null() {
         None
     } else {
@@ -103,8 +107,7 @@ pub unsafe extern "C" fn emalloc_heap_set_handlers(
             None => return -1,
         }
     };
-    // SAFETY: the caller's promise.
-    unsafe { &*heap }.custom.set(custom);
+    heap.custom.set(custom);
     refresh();
     0
 }
@@ -112,14 +115,15 @@ pub unsafe extern "C" fn emalloc_heap_set_handlers(
 /// `emalloc_heap_get_handlers`
 ///
 /// # Safety
-/// `heap` is alive and this thread's; `handlers` is as large as its `size` says.
+/// `heap` is null, or alive and this thread's; `handlers` is as large as its `size` says.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_heap_get_handlers(
     heap: *const EmallocHeap,
     handlers: *mut EmallocHandlers,
 ) -> c_int {
     // SAFETY: the caller's promise.
-    let Some(custom) = unsafe { &*heap }.custom.get() else {
+    let heap = unsafe { EmallocHeap::given(heap) };
+    let Some(custom) = heap.and_then(|heap| heap.custom.get()) else {
         return 0;
     };
     // SAFETY: the caller's promise.

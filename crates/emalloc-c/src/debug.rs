@@ -221,7 +221,7 @@ pub fn tell_leaks(heap: &EmallocHeap, (handler, data): (LeakFn, *mut c_void), le
 /// `emalloc_heap_set_report_handler`
 ///
 /// # Safety
-/// `heap` is alive and this thread's.
+/// `heap` is null, or alive and this thread's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_heap_set_report_handler(
     heap: *mut EmallocHeap,
@@ -229,15 +229,15 @@ pub unsafe extern "C" fn emalloc_heap_set_report_handler(
     data: *mut c_void,
 ) {
     // SAFETY: the caller's promise.
-    unsafe { &*heap }
-        .report
-        .set(handler.map(|handler| (handler, data)));
+    if let Some(heap) = unsafe { EmallocHeap::given(heap) } {
+        heap.report.set(handler.map(|handler| (handler, data)));
+    }
 }
 
 /// `emalloc_heap_set_leak_handler`
 ///
 /// # Safety
-/// `heap` is alive and this thread's.
+/// `heap` is null, or alive and this thread's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_heap_set_leak_handler(
     heap: *mut EmallocHeap,
@@ -245,15 +245,15 @@ pub unsafe extern "C" fn emalloc_heap_set_leak_handler(
     data: *mut c_void,
 ) {
     // SAFETY: the caller's promise.
-    unsafe { &*heap }
-        .leaks
-        .set(handler.map(|handler| (handler, data)));
+    if let Some(heap) = unsafe { EmallocHeap::given(heap) } {
+        heap.leaks.set(handler.map(|handler| (handler, data)));
+    }
 }
 
 /// `emalloc_heap_leaks`
 ///
 /// # Safety
-/// `heap` is alive and this thread's; `handler` returns.
+/// `heap` is null, or alive and this thread's; `handler` returns.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_heap_leaks(
     heap: *mut EmallocHeap,
@@ -261,7 +261,9 @@ pub unsafe extern "C" fn emalloc_heap_leaks(
     data: *mut c_void,
 ) -> usize {
     // SAFETY: the caller's promise.
-    let heap = unsafe { &*heap };
+    let Some(heap) = (unsafe { EmallocHeap::given(heap) }) else {
+        return 0;
+    };
     let mut count = 0;
     heap.view().leaks(&mut |leaks| {
         count = leaks.total().0;
@@ -277,5 +279,5 @@ sited! {
     /// `full_mem_check`
     fn emalloc_heap_check_blocks_at, emalloc_heap_check_blocks_rel(heap: *mut EmallocHeap) -> usize =
         // SAFETY: the caller's promise.
-        |at| unsafe { &*heap }.view().check_blocks_at(at);
+        |at| unsafe { EmallocHeap::given(heap) }.map_or(0, |heap| heap.view().check_blocks_at(at));
 }

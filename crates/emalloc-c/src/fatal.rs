@@ -130,7 +130,7 @@ pub extern "C" fn emalloc_set_fatal_handler(
 /// `emalloc_heap_set_fatal_handler`
 ///
 /// # Safety
-/// `heap` is alive and this thread's.
+/// `heap` is null, or alive and this thread's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_heap_set_fatal_handler(
     heap: *mut EmallocHeap,
@@ -138,7 +138,7 @@ pub unsafe extern "C" fn emalloc_heap_set_fatal_handler(
     data: *mut c_void,
 ) -> Option<FatalFn> {
     // SAFETY: the caller's promise.
-    let heap = unsafe { &*heap };
+    let heap = unsafe { EmallocHeap::given(heap) }?;
     heap.fatal
         .replace(FatalHandler::new(handler, data))
         .function()

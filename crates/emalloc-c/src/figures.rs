@@ -66,22 +66,50 @@ pub struct EmallocItem {
     pub block_size: usize,
 }
 
-/// The heap that C gave.
-///
-/// # Safety
-/// It is alive and this thread's.
-unsafe fn known<'a>(heap: *const EmallocHeap) -> &'a EmallocHeap {
-    // SAFETY: the caller's promise.
-    unsafe { &*heap }
+impl EmallocFigures {
+    /// Where there is no heap.
+    const NONE: Self = Self {
+        size: size_of::<Self>(),
+        usage: 0,
+        peak: 0,
+        real_usage: 0,
+        real_peak: 0,
+        limit: NONE,
+        segment_size: 0,
+        segments: 0,
+        huge_blocks: 0,
+        cached: 0,
+        free_pages: 0,
+        longest_free_run: 0,
+        free_small: 0,
+    };
+
+    fn of(heap: &EmallocHeap) -> Self {
+        let known = heap.view().figures();
+        Self {
+            size: size_of::<Self>(),
+            usage: known.usage,
+            peak: known.peak,
+            real_usage: known.real_usage,
+            real_peak: known.real_peak,
+            limit: limit_of(heap),
+            segment_size: known.segment_size,
+            segments: known.segments,
+            huge_blocks: known.huge_blocks,
+            cached: known.cached,
+            free_pages: known.free_pages,
+            longest_free_run: known.longest_free_run,
+            free_small: known.free_small,
+        }
+    }
 }
 
-/// The heap that C gave, where there may be none because `USE_ZEND_ALLOC=0` says so.
-///
-/// # Safety
-/// It is null, or alive and this thread's.
-unsafe fn known_if_any<'a>(heap: *const EmallocHeap) -> Option<&'a EmallocHeap> {
-    // SAFETY: the caller's promise.
-    unsafe { heap.as_ref() }
+/// The limit as C has it.
+fn limit_of(heap: &EmallocHeap) -> usize {
+    match heap.view().limit() {
+        Limit::Unlimited => NONE,
+        Limit::Bytes(bytes) => bytes,
+    }
 }
 
 /// `emalloc_heap_owns`
@@ -94,7 +122,7 @@ pub unsafe extern "C" fn emalloc_heap_owns(
     address: *const c_void,
 ) -> c_int {
     // SAFETY: the caller's promise.
-    let heap = unsafe { known_if_any(heap) };
+    let heap = unsafe { EmallocHeap::given(heap) };
     heap.is_some_and(|heap| heap.view().owns(address.cast()))
         .into()
 }
@@ -106,7 +134,7 @@ pub unsafe extern "C" fn emalloc_heap_owns(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_heap_set_limit(heap: *mut EmallocHeap, bytes: usize) -> c_int {
     // SAFETY: the caller's promise.
-    match unsafe { known_if_any(heap) }.map(|heap| heap.view().set_limit(limit(bytes))) {
+    match unsafe { EmallocHeap::given(heap) }.map(|heap| heap.view().set_limit(limit(bytes))) {
         None | Some(Ok(())) => 0,
         Some(Err(_)) => -1,
     }
@@ -115,20 +143,17 @@ pub unsafe extern "C" fn emalloc_heap_set_limit(heap: *mut EmallocHeap, bytes: u
 /// `emalloc_heap_limit`
 ///
 /// # Safety
-/// `heap` is alive and this thread's.
+/// `heap` is null, or alive and this thread's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_heap_limit(heap: *const EmallocHeap) -> usize {
     // SAFETY: the caller's promise.
-    match unsafe { known(heap) }.view().limit() {
-        Limit::Unlimited => NONE,
-        Limit::Bytes(bytes) => bytes,
-    }
+    unsafe { EmallocHeap::given(heap) }.map_or(NONE, limit_of)
 }
 
 /// `emalloc_heap_set_soft_limit`
 ///
 /// # Safety
-/// `heap` is alive and this thread's.
+/// `heap` is null, or alive and this thread's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_heap_set_soft_limit(
     heap: *mut EmallocHeap,
@@ -137,9 +162,10 @@ pub unsafe extern "C" fn emalloc_heap_set_soft_limit(
     data: *mut c_void,
 ) {
     // SAFETY: the caller's promise.
-    let heap = unsafe { known(heap) };
-    heap.soft_limit.set((handler, data));
-    heap.view().set_soft_limit(limit(bytes));
+    if let Some(heap) = unsafe { EmallocHeap::given(heap) } {
+        heap.soft_limit.set((handler, data));
+        heap.view().set_soft_limit(limit(bytes));
+    }
 }
 
 /// `emalloc_heap_usage`
@@ -149,7 +175,7 @@ pub unsafe extern "C" fn emalloc_heap_set_soft_limit(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_heap_usage(heap: *const EmallocHeap, real: c_int) -> usize {
     // SAFETY: the caller's promise.
-    let heap = unsafe { known_if_any(heap) };
+    let heap = unsafe { EmallocHeap::given(heap) };
     heap.map_or(0, |heap| match real {
         0 => heap.view().usage(),
         _ => heap.view().real_usage(),
@@ -163,7 +189,7 @@ pub unsafe extern "C" fn emalloc_heap_usage(heap: *const EmallocHeap, real: c_in
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_heap_peak(heap: *const EmallocHeap, real: c_int) -> usize {
     // SAFETY: the caller's promise.
-    let heap = unsafe { known_if_any(heap) };
+    let heap = unsafe { EmallocHeap::given(heap) };
     heap.map_or(0, |heap| match real {
         0 => heap.view().peak(),
         _ => heap.view().real_peak(),
@@ -177,7 +203,7 @@ pub unsafe extern "C" fn emalloc_heap_peak(heap: *const EmallocHeap, real: c_int
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_heap_reset_peaks(heap: *mut EmallocHeap) {
     // SAFETY: the caller's promise.
-    if let Some(heap) = unsafe { known_if_any(heap) } {
+    if let Some(heap) = unsafe { EmallocHeap::given(heap) } {
         heap.view().reset_peaks();
     }
 }
@@ -185,30 +211,15 @@ pub unsafe extern "C" fn emalloc_heap_reset_peaks(heap: *mut EmallocHeap) {
 /// `emalloc_heap_figures`
 ///
 /// # Safety
-/// `heap` is alive and this thread's; `figures` is as large as its `size` says.
+/// `heap` is null, or alive and this thread's; `figures` is as large as its `size` says.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_heap_figures(
     heap: *const EmallocHeap,
     figures: *mut EmallocFigures,
 ) {
     // SAFETY: the caller's promise.
-    let known = unsafe { known(heap) }.view().figures();
-    let value = EmallocFigures {
-        size: size_of::<EmallocFigures>(),
-        usage: known.usage,
-        peak: known.peak,
-        real_usage: known.real_usage,
-        real_peak: known.real_peak,
-        // SAFETY: the caller's promise.
-        limit: unsafe { emalloc_heap_limit(heap) },
-        segment_size: known.segment_size,
-        segments: known.segments,
-        huge_blocks: known.huge_blocks,
-        cached: known.cached,
-        free_pages: known.free_pages,
-        longest_free_run: known.longest_free_run,
-        free_small: known.free_small,
-    };
+    let heap = unsafe { EmallocHeap::given(heap) };
+    let value = heap.map_or(EmallocFigures::NONE, EmallocFigures::of);
     // SAFETY: the caller's promise.
     unsafe { sized::write(&value, figures) };
 }
@@ -216,7 +227,7 @@ pub unsafe extern "C" fn emalloc_heap_figures(
 /// `emalloc_heap_storage_name`
 ///
 /// # Safety
-/// `heap` is alive and this thread's; `name` has room for `room` bytes.
+/// `heap` is null, or alive and this thread's; `name` has room for `room` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_heap_storage_name(
     heap: *const EmallocHeap,
@@ -224,8 +235,11 @@ pub unsafe extern "C" fn emalloc_heap_storage_name(
     room: usize,
 ) -> usize {
     // SAFETY: the caller's promise.
-    let heap = unsafe { known(heap) }.view();
-    let text = heap.storage_name().as_bytes();
+    let heap = unsafe { EmallocHeap::given(heap) }.map(EmallocHeap::view);
+    let text = heap
+        .as_ref()
+        .map_or("", |heap| heap.storage_name())
+        .as_bytes();
     if let Some(most) = room.checked_sub(1) {
         let copied = text.len().min(most);
         // SAFETY: there is room, with the NUL behind.
@@ -243,7 +257,7 @@ pub unsafe extern "C" fn emalloc_heap_storage_name(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_heap_collect(heap: *mut EmallocHeap) -> usize {
     // SAFETY: the caller's promise.
-    let Some(heap) = (unsafe { known_if_any(heap) }) else {
+    let Some(heap) = (unsafe { EmallocHeap::given(heap) }) else {
         return 0;
     };
     match heap.custom.get() {
@@ -257,25 +271,28 @@ pub unsafe extern "C" fn emalloc_heap_collect(heap: *mut EmallocHeap) -> usize {
 /// `emalloc_heap_trim`
 ///
 /// # Safety
-/// `heap` is alive and this thread's.
+/// `heap` is null, or alive and this thread's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_heap_trim(heap: *mut EmallocHeap) -> usize {
     // SAFETY: the caller's promise.
-    let trimmed = unsafe { known(heap) }.view().trim();
-    trimmed.returned + trimmed.discarded
+    unsafe { EmallocHeap::given(heap) }.map_or(0, |heap| {
+        let trimmed = heap.view().trim();
+        trimmed.returned + trimmed.discarded
+    })
 }
 
 /// `emalloc_heap_check`
 ///
 /// # Safety
-/// `heap` is alive and this thread's; `error` is null or can be written.
+/// `heap` is null, or alive and this thread's; `error` is null or can be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_heap_check(
     heap: *const EmallocHeap,
     error: *mut EmallocError,
 ) -> c_int {
     // SAFETY: the caller's promise.
-    let Err(corruption) = unsafe { known(heap) }.view().check() else {
+    let checked = unsafe { EmallocHeap::given(heap) }.map(|heap| heap.view().check());
+    let Some(Err(corruption)) = checked else {
         return 0;
     };
     if !error.is_null() {
@@ -337,16 +354,19 @@ fn item(met: Item) -> Option<EmallocItem> {
 /// `emalloc_heap_walk`
 ///
 /// # Safety
-/// `heap` is alive and this thread's; `visit` returns.
+/// `heap` is null, or alive and this thread's; `visit` returns.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_heap_walk(
     heap: *mut EmallocHeap,
     visit: extern "C" fn(*mut c_void, *const EmallocItem) -> c_int,
     data: *mut c_void,
 ) -> c_int {
-    let mut answer = 0;
     // SAFETY: the caller's promise.
-    unsafe { known(heap) }.view().walk(&mut |met| {
+    let Some(heap) = (unsafe { EmallocHeap::given(heap) }) else {
+        return 0;
+    };
+    let mut answer = 0;
+    heap.view().walk(&mut |met| {
         if answer == 0
             && let Some(item) = item(met)
         {

@@ -62,6 +62,16 @@ impl EmallocHeap {
         Ok(this)
     }
 
+    /// The heap that C gave; `None` where there is none, because `USE_ZEND_ALLOC=0` says so.
+    ///
+    /// # Safety
+    /// `heap` is null, or alive and this thread's for as long as the answer is used.
+    #[inline(always)]
+    pub unsafe fn given<'a>(heap: *const Self) -> Option<&'a Self> {
+        // SAFETY: the caller's promise.
+        unsafe { heap.as_ref() }
+    }
+
     /// Gives everything back.
     ///
     /// # Safety

@@ -4,19 +4,30 @@ use core::ffi::{c_char, c_uint, c_void};
 
 use emalloc::heap::{Relayed, Site};
 
+use crate::current::apart;
 use crate::derived;
 use crate::heap::EmallocHeap;
 use crate::site::sited;
 use crate::target::Target;
 use crate::target_heap::OfHeap;
+use crate::target_system::OfSystem;
 
-/// Runs `$call` on the heap that C gave.
+/// Runs `$call` on the heap that C gave; on the system where there is none, as on the current one.
 macro_rules! on_heap {
-    ($heap:ident, |$target:ident| $call:expr) => {{
-        // SAFETY: the caller says that it is alive and this thread's.
-        let $target = unsafe { OfHeap::new((*$heap).raw()) };
-        $call
-    }};
+    ($heap:ident, |$target:ident| $call:expr) => {
+        // SAFETY: the caller's promise.
+        match unsafe { EmallocHeap::given($heap) } {
+            Some(heap) => {
+                // SAFETY: the caller says that it is alive and this thread's.
+                let $target = unsafe { OfHeap::new(heap.raw()) };
+                $call
+            }
+            None => apart(move || {
+                let $target = OfSystem;
+                $call
+            }),
+        }
+    };
 }
 
 sited! {

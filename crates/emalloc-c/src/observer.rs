@@ -119,31 +119,38 @@ unsafe fn node_of(observer: *mut EmallocObserver) -> *mut ObserverNode {
 /// `emalloc_heap_add_observer`
 ///
 /// # Safety
-/// `heap` is alive and this thread's; the observer is on no heap's list, and stays as the header says.
+/// `heap` is null, or alive and this thread's; the observer is on no heap's list, and stays as the header says.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_heap_add_observer(
     heap: *mut EmallocHeap,
     observer: *mut EmallocObserver,
 ) {
     // SAFETY: the caller's promise.
+    let Some(heap) = (unsafe { EmallocHeap::given(heap) }) else {
+        return;
+    };
+    // SAFETY: the caller's promise.
     let node = unsafe { node_of(observer) };
     // SAFETY: the caller's promise; the room is the library's.
     unsafe { node.write(ObserverNode::new(&*observer)) };
     // SAFETY: the caller's promise.
-    unsafe { (*heap).view().add_observer(node) };
+    unsafe { heap.view().add_observer(node) };
 }
 
 /// `emalloc_heap_remove_observer`
 ///
 /// # Safety
-/// `heap` is alive and this thread's; `observer` can be read.
+/// `heap` is null, or alive and this thread's; `observer` can be read.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_heap_remove_observer(
     heap: *mut EmallocHeap,
     observer: *mut EmallocObserver,
 ) -> c_int {
     // SAFETY: the caller's promise.
-    let node = unsafe { node_of(observer) };
+    let Some(heap) = (unsafe { EmallocHeap::given(heap) }) else {
+        return 0;
+    };
     // SAFETY: the caller's promise.
-    unsafe { (*heap).view().remove_observer(node) }.into()
+    let node = unsafe { node_of(observer) };
+    heap.view().remove_observer(node).into()
 }

@@ -70,7 +70,7 @@ impl From<&SiteProfile> for EmallocProfile {
 /// `emalloc_heap_start_sampling`
 ///
 /// # Safety
-/// `heap` is alive and this thread's.
+/// `heap` is null, or alive and this thread's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_heap_start_sampling(
     heap: *mut EmallocHeap,
@@ -81,26 +81,29 @@ pub unsafe extern "C" fn emalloc_heap_start_sampling(
         bytes => Sampling::every(bytes),
     };
     // SAFETY: the caller's promise.
-    match unsafe { &*heap }.view().start_sampling(sampling) {
-        Ok(()) => 0,
-        Err(_) => -1,
+    let heap = unsafe { EmallocHeap::given(heap) };
+    match heap.map(|heap| heap.view().start_sampling(sampling)) {
+        Some(Ok(())) => 0,
+        None | Some(Err(_)) => -1,
     }
 }
 
 /// `emalloc_heap_stop_sampling`
 ///
 /// # Safety
-/// `heap` is alive and this thread's.
+/// `heap` is null, or alive and this thread's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_heap_stop_sampling(heap: *mut EmallocHeap) {
     // SAFETY: the caller's promise.
-    unsafe { &*heap }.view().stop_sampling();
+    if let Some(heap) = unsafe { EmallocHeap::given(heap) } {
+        heap.view().stop_sampling();
+    }
 }
 
 /// `emalloc_heap_profile`
 ///
 /// # Safety
-/// `heap` is alive and this thread's.
+/// `heap` is null, or alive and this thread's.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_heap_profile(
     heap: *mut EmallocHeap,
@@ -108,6 +111,8 @@ pub unsafe extern "C" fn emalloc_heap_profile(
     data: *mut c_void,
 ) -> u64 {
     // SAFETY: the caller's promise.
-    let heap = unsafe { &*heap }.view();
-    heap.profile(&mut |profile| visit(data, &profile.into()))
+    unsafe { EmallocHeap::given(heap) }.map_or(0, |heap| {
+        heap.view()
+            .profile(&mut |profile| visit(data, &profile.into()))
+    })
 }

@@ -42,6 +42,9 @@ enum Fault {
 
 use Fault::*;
 
+/// More bytes than there can be, with 64 bits.
+const ABSURD: usize = isize::MAX as usize / 4;
+
 /// Bytes behind each grant that nobody was told of.
 const SLACK: usize = 4 << 20;
 
@@ -144,7 +147,7 @@ unsafe impl Storage for Broken {
             self.one.set(Some(grant.start));
             return Ok(grant);
         }
-        if size > isize::MAX as usize {
+        if size > ABSURD {
             return match self.fault {
                 GrantsTheAbsurd => Ok(Grant {
                     start: NonNull::dangling(),
@@ -321,7 +324,10 @@ fn the_storage_is_sound_without_a_fault() {
 
 #[test]
 fn each_fault_is_found_and_named() {
-    for &(fault, rule) in EXPECTED {
+    // With 32 bits there can be as much as anybody may ask for.
+    let can_be_known =
+        |fault| usize::BITS > 32 || !matches!(fault, GrantsTheAbsurd | GrowsToTheAbsurd);
+    for &(fault, rule) in EXPECTED.iter().filter(|(fault, _)| can_be_known(*fault)) {
         let report = conformance::run(ALL_BYTES, || Ok(Broken::new(fault)));
         let Some(failure) = report.failure else {
             panic!("{fault:?} was not found: {report}");

@@ -2,8 +2,10 @@
 
 use emalloc::storage::conformance::{self, ALL_BYTES};
 use emalloc::storage::{
-    Budget, Cached, Counting, Failing, Fixed, MALLOC, Regions, Storage, StorageError, registry,
+    Budget, Cached, Capabilities, Counting, Failing, Fixed, Grant, MALLOC, Regions, Storage,
+    StorageError, registry,
 };
+use std::ptr::NonNull;
 use std::time::Duration;
 
 const MIB: usize = 1 << 20;
@@ -159,4 +161,72 @@ fn a_storage_that_cannot_be_set_up_fails() {
         failure.to_string(),
         "identity: the storage can be set up: the system refused (error 2)"
     );
+}
+
+/// Fails the test if it is asked for what the contract of storages rules out.
+struct ByContract;
+
+impl ByContract {
+    fn may_be_asked(size: usize, align: usize) {
+        assert!(align.is_power_of_two(), "an alignment of {align}");
+        assert!(size > 0 && size.is_multiple_of(UNIT), "{size} bytes");
+        assert!(isize::try_from(size).is_ok(), "{size} bytes");
+    }
+}
+
+const UNIT: usize = 64;
+
+// SAFETY: all memory is malloc's.
+unsafe impl Storage for ByContract {
+    fn name(&self) -> &str {
+        "by contract"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::basic(UNIT)
+    }
+
+    fn allocate(&self, size: usize, align: usize) -> Result<Grant, StorageError> {
+        Self::may_be_asked(size, align);
+        let grant = MALLOC.allocate(size, align)?;
+        Ok(Grant {
+            zeroed: false,
+            ..grant
+        })
+    }
+
+    unsafe fn free(&self, start: NonNull<u8>, size: usize, align: usize) {
+        Self::may_be_asked(size, align);
+        // SAFETY: the caller's promise.
+        unsafe { MALLOC.free(start, size, align) };
+    }
+
+    unsafe fn resize(
+        &self,
+        _start: NonNull<u8>,
+        old: usize,
+        new: usize,
+        align: usize,
+    ) -> Result<(), StorageError> {
+        Self::may_be_asked(old, align);
+        Self::may_be_asked(new, align);
+        Err(StorageError::Unsupported)
+    }
+
+    unsafe fn move_resize(
+        &self,
+        _start: NonNull<u8>,
+        old: usize,
+        new: usize,
+        align: usize,
+    ) -> Result<Grant, StorageError> {
+        Self::may_be_asked(old, align);
+        Self::may_be_asked(new, align);
+        Err(StorageError::Unsupported)
+    }
+}
+
+#[test]
+fn the_suite_asks_for_nothing_that_the_contract_rules_out() {
+    passes(|| Ok(ByContract));
 }

@@ -152,6 +152,52 @@ static void zend(void)
 }
 
 /* With USE_ZEND_ALLOC=0 the harness says so, and blocks have no size that is known. */
+static int never(void *data, const emalloc_item *item)
+{
+    (void)data, (void)item;
+    return 1;
+}
+
+static void no_profile(void *data, const emalloc_profile *profile)
+{
+    (void)data, (void)profile;
+    CHECK(0);
+}
+
+static void where_there_is_no_heap_its_functions_can_be_called(void)
+{
+    emalloc_heap *heap = emalloc_heap_current();
+    emalloc_figures figures = {.size = sizeof figures, .usage = 1};
+    emalloc_observer observer = {.size = sizeof observer};
+    emalloc_handlers handlers = {.size = sizeof handlers};
+    char name[8] = "name";
+    char *text = emalloc_heap_strdup(heap, "text");
+    CHECK(heap == NULL);
+    text = emalloc_heap_realloc(heap, text, 1000);
+    CHECK(strcmp(text, "text") == 0 && emalloc_heap_block_size(heap, text) == 0);
+    emalloc_heap_free(heap, text);
+    emalloc_heap_free_size(heap, emalloc_heap_alloc_aligned(heap, 64, 64), 64);
+    CHECK(emalloc_heap_limit(heap) == EMALLOC_UNLIMITED);
+    emalloc_heap_set_soft_limit(heap, 1, NULL, NULL);
+    emalloc_heap_figures(heap, &figures);
+    CHECK(figures.usage == 0 && figures.limit == EMALLOC_UNLIMITED && figures.size == sizeof figures);
+    CHECK(emalloc_heap_storage_name(heap, name, sizeof name) == 0 && name[0] == 0);
+    CHECK(emalloc_heap_collect(heap) == 0 && emalloc_heap_trim(heap) == 0 && emalloc_heap_check(heap, NULL) == 0);
+    CHECK(emalloc_heap_walk(heap, never, NULL) == 0);
+    CHECK(emalloc_heap_leaks(heap, NULL, NULL) == 0 && emalloc_heap_check_blocks(heap) == 0);
+    CHECK(emalloc_heap_set_fatal_handler(heap, NULL, NULL) == NULL);
+    emalloc_heap_set_report_handler(heap, NULL, NULL);
+    emalloc_heap_set_leak_handler(heap, NULL, NULL);
+    CHECK(emalloc_heap_set_handlers(heap, NULL) == -1 && emalloc_heap_get_handlers(heap, &handlers) == 0);
+    emalloc_heap_add_observer(heap, &observer);
+    CHECK(emalloc_heap_remove_observer(heap, &observer) == 0);
+    CHECK(emalloc_heap_start_sampling(heap, 0) == -1 && emalloc_heap_profile(heap, no_profile, NULL) == 0);
+    emalloc_heap_stop_sampling(heap);
+    emalloc_heap_reset_peaks(heap);
+    emalloc_heap_shutdown(heap, 1, 0);
+    CHECK(emalloc_heap_set_current(heap) == NULL);
+}
+
 int main(int argc, char **argv)
 {
     char *text;
@@ -164,6 +210,7 @@ int main(int argc, char **argv)
         efree(text);
         emalloc_shutdown(0, 0);
         free(emalloc(10));
+        where_there_is_no_heap_its_functions_can_be_called();
         resizing_keeps_the_content();
     } else {
         size_zero_is_a_block_of_its_own();
