@@ -3,8 +3,9 @@
 //! does. Used by `builtin_unix` only.
 
 use super::builtin::DEFAULT;
-use super::try_cell::FEW;
+use super::try_cell::{FEW, TryCell};
 use crate::sys;
+use core::mem;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Milliseconds until a table is given up: nobody is inside for so long, but a thread that forks in there. (A thread inside
@@ -17,6 +18,35 @@ const LONGEST: u64 = 10;
 /// The thread that holds the tables; 0: none does.
 static HOLDER: AtomicUsize = AtomicUsize::new(0);
 
+/// What is held.
+trait Table {
+    /// Keeps everybody out, unless somebody else is inside at each of a few looks.
+    fn hold(&self) -> bool;
+
+    /// Lets others in.
+    ///
+    /// # Safety
+    /// The caller holds it.
+    unsafe fn release(&self);
+}
+
+impl<T> Table for TryCell<T> {
+    fn hold(&self) -> bool {
+        self.try_enter(FEW).map(mem::forget).is_some()
+    }
+
+    unsafe fn release(&self) {
+        // SAFETY: who holds it has entered.
+        unsafe { self.leave() };
+    }
+}
+
+/// The tables, in the order in which they are entered one inside another.
+fn tables() -> [&'static dyn Table; 3] {
+    let regions = DEFAULT.inner();
+    [&DEFAULT.store, &regions.list, &regions.free.runs]
+}
+
 /// Has the tables held at each fork from now on.
 pub(super) fn arm() {
     static ARMED: AtomicBool = AtomicBool::new(false);
@@ -26,11 +56,11 @@ pub(super) fn arm() {
     }
 }
 
-/// Whether `hold` did it, which tries a few times.
-fn insist(hold: impl Fn() -> bool) -> bool {
+/// Holds a table, which may take a few tries.
+fn insist(table: &dyn Table) -> bool {
     let (mut last, mut waited) = (sys::millis(), 0);
     while waited < PATIENCE {
-        if hold() {
+        if table.hold() {
             return true;
         }
         sys::give_way();
@@ -42,16 +72,16 @@ fn insist(hold: impl Fn() -> bool) -> bool {
     false
 }
 
-/// In the order in which they are entered one inside another.
 extern "C" fn hold() {
-    if !insist(|| DEFAULT.hold(FEW)) {
-        return;
-    }
-    if insist(|| DEFAULT.inner().hold(FEW)) {
+    let tables = tables();
+    let held = tables.iter().take_while(|table| insist(**table)).count();
+    if held == tables.len() {
         HOLDER.store(sys::this_thread(), Ordering::Relaxed);
     } else {
-        // SAFETY: held just now.
-        unsafe { DEFAULT.release() };
+        for table in tables.iter().take(held) {
+            // SAFETY: held just now.
+            unsafe { table.release() };
+        }
     }
 }
 
@@ -59,10 +89,10 @@ extern "C" fn hold() {
 extern "C" fn release() {
     if HOLDER.load(Ordering::Relaxed) == sys::this_thread() {
         HOLDER.store(0, Ordering::Relaxed);
-        // SAFETY: this thread holds them.
-        unsafe { DEFAULT.inner().release() };
-        // SAFETY: as above.
-        unsafe { DEFAULT.release() };
+        for table in tables().iter().rev() {
+            // SAFETY: this thread holds it.
+            unsafe { table.release() };
+        }
     }
 }
 
@@ -76,27 +106,21 @@ mod tests {
     #[test]
     fn a_process_that_forks_while_another_thread_is_inside_leaves_nobody_there() {
         arm();
-        let holds: [fn() -> bool; 2] = [|| DEFAULT.hold(1), || DEFAULT.inner().hold(1)];
-        // SAFETY: each is called where it is held.
-        let releases: [fn(); 2] = [
-            || unsafe { DEFAULT.release() },
-            || unsafe {
-                DEFAULT.inner().release();
-            },
-        ];
-        for (hold, release) in holds.into_iter().zip(releases) {
+        for number in 0..tables().len() {
             let (inside, told) = channel();
             let other = thread::spawn(move || {
-                while !hold() {}
+                let table = tables()[number];
+                while !table.hold() {}
                 inside.send(()).unwrap();
                 thread::sleep(Duration::from_millis(20));
-                release();
+                // SAFETY: held above.
+                unsafe { table.release() };
             });
             told.recv().unwrap();
             // SAFETY: the new process does what needs no other thread, and ends.
             let child = unsafe { libc::fork() };
             if child == 0 {
-                let free = DEFAULT.hold(1) && DEFAULT.inner().hold(1);
+                let free = tables().iter().all(|table| table.hold());
                 // SAFETY: no preconditions.
                 unsafe { libc::_exit(i32::from(!free)) };
             }

@@ -42,8 +42,8 @@ const MOST: usize = isize::MAX as usize;
 #[derive(Debug)]
 pub struct Regions<S: Storage> {
     inner: S,
-    free: SharedRuns,
-    list: TryCell<List>,
+    pub(super) free: SharedRuns,
+    pub(super) list: TryCell<List>,
     /// Regions that nobody has entered into the list yet.
     new: Arrivals<Region>,
     /// Bytes that the smallest region there was hands out.
@@ -51,7 +51,7 @@ pub struct Regions<S: Storage> {
 }
 
 #[derive(Debug)]
-struct List {
+pub(super) struct List {
     first: *mut Region,
     count: usize,
 }
@@ -95,32 +95,6 @@ impl<S: Storage> Regions<S> {
     /// The storage inside.
     pub const fn inner(&self) -> &S {
         &self.inner
-    }
-
-    /// Keeps everybody out of the tables until [`release`](Self::release), unless somebody else is inside for too long.
-    #[cfg(unix)]
-    pub(super) fn hold(&self, looks: u32) -> bool {
-        if !self.list.hold(looks) {
-            return false;
-        }
-        let held = self.free.hold(looks);
-        if !held {
-            // SAFETY: held just now.
-            unsafe { self.list.release() };
-        }
-        held
-    }
-
-    /// Ends that.
-    ///
-    /// # Safety
-    /// The caller holds them.
-    #[cfg(unix)]
-    pub(super) unsafe fn release(&self) {
-        // SAFETY: the caller's promise.
-        unsafe { self.free.release() };
-        // SAFETY: the caller's promise.
-        unsafe { self.list.release() };
     }
 
     /// Takes a region and answers its first `size` bytes, at a multiple of `align`. Waits for nobody.

@@ -8,7 +8,7 @@ use super::try_cell::{FEW, MANY, TryCell};
 /// The runs.
 #[derive(Debug)]
 pub(super) struct SharedRuns {
-    runs: TryCell<FreeRuns>,
+    pub(super) runs: TryCell<FreeRuns>,
     /// Freed while somebody else was inside; whoever comes next takes them in.
     waiting: Arrivals<Run>,
 }
@@ -64,22 +64,6 @@ impl SharedRuns {
             unsafe { run.write(Run { size, next }) };
         });
         None
-    }
-
-    /// As [`TryCell::hold`].
-    #[cfg(unix)]
-    pub(super) fn hold(&self, looks: u32) -> bool {
-        self.runs.hold(looks)
-    }
-
-    /// As [`TryCell::release`].
-    ///
-    /// # Safety
-    /// As there.
-    #[cfg(unix)]
-    pub(super) unsafe fn release(&self) {
-        // SAFETY: the caller's promise.
-        unsafe { self.runs.release() };
     }
 
     /// Keeps others out while the answer lives.

@@ -40,18 +40,11 @@ impl<T> TryCell<T> {
         None
     }
 
-    /// Keeps everybody out until [`release`](Self::release), unless somebody else is inside at each of `looks` looks.
-    #[cfg(unix)]
-    pub(super) fn hold(&self, looks: u32) -> bool {
-        self.try_enter(looks).map(core::mem::forget).is_some()
-    }
-
-    /// Ends that.
+    /// Lets others in.
     ///
     /// # Safety
-    /// The caller holds it.
-    #[cfg(unix)]
-    pub(super) unsafe fn release(&self) {
+    /// The caller has entered, and does not look at the value any more.
+    pub(super) unsafe fn leave(&self) {
         self.busy.store(false, Ordering::Release);
     }
 }
@@ -79,6 +72,7 @@ impl<T> DerefMut for Entered<'_, T> {
 
 impl<T> Drop for Entered<'_, T> {
     fn drop(&mut self) {
-        self.cell.busy.store(false, Ordering::Release);
+        // SAFETY: whoever has this has entered, and drops it.
+        unsafe { self.cell.leave() };
     }
 }

@@ -56,7 +56,7 @@ pub struct Cached<S: Storage> {
     limit: usize,
     interval: u64,
     per_request: bool,
-    store: TryCell<Store>,
+    pub(super) store: TryCell<Store>,
     /// A segment whose freeing is put off until somebody enters the table; it counts as granted until then.
     slot: Slot,
     /// Whether nothing was done in the table since a request ended last, and another end of one like it changes nothing.
@@ -73,7 +73,7 @@ pub struct Cached<S: Storage> {
 
 /// What is kept, and how much of it may be.
 #[derive(Debug)]
-struct Store {
+pub(super) struct Store {
     kept: Kept,
     bound: Bound,
 }

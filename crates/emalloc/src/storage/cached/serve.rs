@@ -65,22 +65,6 @@ impl<S: Storage> Cached<S> {
         answer
     }
 
-    /// As `TryCell::hold`, of the table.
-    #[cfg(unix)]
-    pub(in crate::storage) fn hold(&self, looks: u32) -> bool {
-        self.store.hold(looks)
-    }
-
-    /// As `TryCell::release`.
-    ///
-    /// # Safety
-    /// As there.
-    #[cfg(unix)]
-    pub(in crate::storage) unsafe fn release(&self) {
-        // SAFETY: the caller's promise.
-        unsafe { self.store.release() };
-    }
-
     /// Counts the end of a request, with a bound that is the mean of requests.
     ///
     /// A heap that is made and ended again and again, or lives on and needs no more than it has, comes to rest: nothing is
