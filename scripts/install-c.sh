@@ -65,7 +65,7 @@ Description: $(sed -n 's/^description = "\(A heap.*\)"/\1/p' crates/emalloc-c/Ca
 Version: $VERSION
 Libs: -L\${libdir} -lemalloc
 Cflags: -I\${includedir}
-Libs.private: -lgcc_s -lpthread -ldl -lc
+Libs.private: -lpthread -ldl
 EOF
 }
 
@@ -81,6 +81,11 @@ own_names_only() {
     ar rcs "$LIB/libemalloc.a" "$object"
 }
 
+# no_compilers_libraries: leaves out what rustc names and compilers link by themselves. There is no static form of the shared libgcc.
+no_compilers_libraries() {
+    sed -i '/^Libs.private:/s/ -l\(gcc_s\|c\)\b//g' "$LIB/pkgconfig/emalloc.pc"
+}
+
 if have_cargo_c; then
     by_cargo_c
 else
@@ -88,4 +93,5 @@ else
     by_hand
 fi
 own_names_only
+no_compilers_libraries
 echo "installed into ${DESTDIR:-}$PREFIX, ${SECONDS}s"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Tests the C library as it is installed: into a folder of its own, from which the programs in examples/c are compiled, with the
-# shared library and with the static one, and must say what is in the file beside each. Looks at the names that both show.
+# shared library, with the static one, and with nothing shared at all, and must say what is in the file beside each. Looks at the names that both show.
 #
 # cargo-c is used if it is here already; else the files are put in place by hand (see install-c.sh).
 set -euo pipefail
@@ -54,5 +54,7 @@ for source in examples/c/*.c; do
     # shellcheck disable=SC2046
     step "$name-static" example "$name" static "$prefix/lib/libemalloc.a" $(pkg-config --libs-only-l --static emalloc |
         sed 's/-lemalloc//')
+    # shellcheck disable=SC2046
+    step "$name-alone" example "$name" alone -static $(pkg-config --libs --static emalloc)
 done
 check_end

@@ -20,14 +20,16 @@ unsafe impl Sync for Registered {}
 /// `emalloc_storage_register`
 ///
 /// # Safety
-/// The handlers do what the header says, and stay for as long as the process runs.
+/// `handlers` is null, or they do what the header says, and stay for as long as the process runs.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_storage_register(
     handlers: *const EmallocStorageHandlers,
     params: *mut c_void,
 ) -> c_int {
-    // SAFETY: the caller's promise.
-    let handlers = unsafe { &*handlers };
+    // SAFETY: the caller's promise; null names nothing.
+    let Some(handlers) = (unsafe { handlers.as_ref() }) else {
+        return -1;
+    };
     // SAFETY: the caller's promise.
     let Some(name) = (unsafe { storage::name_of(handlers) }) else {
         return -1;

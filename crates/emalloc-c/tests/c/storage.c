@@ -153,6 +153,7 @@ int main(int argc, char **argv)
         /* "book" is what the environment asks for. */
         char name[10];
         book.alignment = 64;
+        CHECK(emalloc_storage_register(NULL, &book) == -1);
         CHECK(emalloc_storage_register(&twin, &book) == -1);
         CHECK(emalloc_storage_register(&handlers, strcmp(argv[1], "broken") == 0 ? NULL : &book) == 0);
         CHECK(emalloc_storage_register(&handlers, &book) == -1);
