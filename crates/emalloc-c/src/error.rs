@@ -100,6 +100,10 @@ impl EmallocError {
             },
             AllocError::Walking => made(Kind::Walking),
             AllocError::BadPointer(fault) => Self::of_fault(&fault, at),
+            AllocError::TooLarge { size, .. } => Self {
+                requested: size,
+                ..made(Kind::Overflow)
+            },
             // What is yet to come is named by its text.
             _ => made(Kind::Overflow),
         }

@@ -6,6 +6,7 @@ use core::mem::ManuallyDrop;
 use core::ptr::{self, NonNull};
 
 use emalloc::heap::{AllocError, DefaultHandler, Handler, Heap, Site};
+use emalloc::layout::PAGE;
 
 use crate::error::EmallocError;
 use crate::fatal::{Action, decide, set_ending};
@@ -201,15 +202,8 @@ impl OfHeap {
         match Layout::from_size_align(size, align) {
             Ok(layout) => self.or_decide(at, |heap| request(heap, layout)),
             Err(_) => {
-                let (count, offset) = (1, align - 1);
-                self.refuse(
-                    AllocError::Overflow {
-                        count,
-                        size,
-                        offset,
-                    },
-                    at,
-                )
+                let more = align.max(PAGE);
+                self.refuse(AllocError::TooLarge { size, more }, at)
             }
         }
     }

@@ -186,7 +186,7 @@ fn nonsense_in_the_environment_ends_the_process() {
         (
             "EMALLOC_LIMIT",
             "1",
-            "EMALLOC_LIMIT: a limit of 1 bytes is too low for a heap, it needs at least 262144\n",
+            "EMALLOC_LIMIT: a limit of 1 byte is too low for a heap, it needs at least 262144\n",
         ),
         (
             "EMALLOC_DEBUG",

@@ -143,10 +143,10 @@ impl Why {
         let (kind, error) = match error {
             AllocError::Limit { .. } => (Kind::Limit, error),
             // The original rounds up to pages; what no address can count then is an overflow, all below is beyond the limit.
-            AllocError::Overflow { size, .. } if size > usize::MAX - PAGE + 1 => {
+            AllocError::TooLarge { size, .. } if size > usize::MAX - PAGE + 1 => {
                 (Kind::Overflow, error)
             }
-            AllocError::Overflow { size, .. } => {
+            AllocError::TooLarge { size, .. } => {
                 let limit = match heap.limit() {
                     Limit::Bytes(limit) => limit.min(NO_LIMIT),
                     Limit::Unlimited => NO_LIMIT,
@@ -185,13 +185,7 @@ impl Why {
 
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.error {
-            AllocError::Overflow { size, .. } => write!(
-                f,
-                "Possible integer overflow in memory allocation ({size} + {PAGE})"
-            ),
-            error => error.fmt(f),
-        }
+        self.error.fmt(f)
     }
 }
 

@@ -1,5 +1,7 @@
 //! Owns the numbers every layer agrees on: the page, the grain, the range of segment
-//! sizes, and the rounding of sizes. Depends on nothing; anyone may use it.
+//! sizes, the rounding of sizes, and how a number of bytes is said. Depends on nothing; anyone may use it.
+
+use core::fmt;
 
 /// A page: the unit in which a heap cuts its segments, in bytes.
 ///
@@ -43,5 +45,17 @@ pub(crate) const fn round_up(n: usize, to: usize) -> Option<usize> {
     match n.checked_add(to - 1) {
         Some(sum) => Some(sum & !(to - 1)),
         None => None,
+    }
+}
+
+/// So many bytes, in words.
+pub(crate) struct Bytes(pub usize);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            1 => f.write_str("1 byte"),
+            bytes => write!(f, "{bytes} bytes"),
+        }
     }
 }

@@ -299,7 +299,7 @@ fn what_is_held_back_is_bounded_and_no_reason_to_refuse() {
     let refused = heap.try_allocate(1 << 20).unwrap_err();
     assert!(matches!(refused, AllocError::Limit { requested, .. } if requested == 1 << 20));
     let refused = heap.try_allocate(usize::MAX - 10).unwrap_err();
-    assert!(matches!(refused, AllocError::Overflow { size, .. } if size == usize::MAX - 10));
+    assert!(matches!(refused, AllocError::TooLarge { size, .. } if size == usize::MAX - 10));
 }
 
 #[test]

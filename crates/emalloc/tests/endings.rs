@@ -87,7 +87,7 @@ fn out_of_memory_is_status_255_with_the_originals_text() {
         (
             "overflow",
             format!(
-                "Possible integer overflow in memory allocation (1 * {} + 0)",
+                "Possible integer overflow in memory allocation ({} + 4096)",
                 usize::MAX
             ),
         ),

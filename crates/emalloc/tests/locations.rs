@@ -5,10 +5,12 @@
 mod handlers;
 
 use std::alloc::Layout;
+use std::cell::Cell;
 use std::ffi::CStr;
 use std::ptr::{NonNull, null_mut};
 
-use emalloc::heap::{Heap, Limit, Relayed, Site};
+use emalloc::heap::{Event, Heap, Limit, Observer, Relayed, Site};
+use emalloc::interface::HeapBox;
 use emalloc::{
     ecalloc, efree, emalloc, erealloc, estrdup, estrndup, mem_block_size, safe_emalloc,
     safe_erealloc, scope,
@@ -180,4 +182,27 @@ fn a_place_that_another_language_names() {
     // SAFETY: null is nobody's file.
     let unknown = unsafe { Site::from_c(std::ptr::null(), 0) };
     assert_eq!((unknown.file(), unknown.line()), ("", 0));
+}
+
+/// Notes the line of what is freed.
+#[derive(Default)]
+struct LastFreed(Cell<u32>);
+
+impl Observer for LastFreed {
+    fn told(&self, _: &Heap, event: &Event<'_>) {
+        if let Event::Freed { at, .. } = event {
+            assert_eq!(at.file(), file!());
+            self.0.set(at.line());
+        }
+    }
+}
+
+#[test]
+fn a_box_that_gives_up_its_value_is_freed_there() {
+    let heap = heap();
+    let freed = LastFreed::default();
+    heap.observe(&freed, || {
+        let boxed = heap.boxed(5);
+        assert_eq!((HeapBox::into_inner(boxed), freed.0.get()), (5, line!()));
+    });
 }

@@ -343,7 +343,7 @@ fn settings_that_cannot_be_together_are_refused_at_the_start() {
     let error = taken("EMALLOC_LIMIT", "1").start().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "EMALLOC_LIMIT: a limit of 1 bytes is too low for a heap, it needs at least 262144"
+        "EMALLOC_LIMIT: a limit of 1 byte is too low for a heap, it needs at least 262144"
     );
     assert!(matches!(
         error,

@@ -79,7 +79,8 @@ fn the_segment_size_decides_what_is_huge() {
   huge     too large for a segment of 256 KiB, so it gets one of its own
   taken    1,052,672 bytes, 4,096 bytes of it in front of the block
   waste    4,096 bytes (0.4%)
-           (from a storage that deals in pages; others round up further)
+           (at a limit, from a storage that deals in pages; far from it up to an eighth
+           more, so that the block may grow)
 ",
     );
     let answer = emalloc(&["explain", "--segment-size", "2M", "1M"]).ended_with(0);

@@ -108,11 +108,7 @@ impl State {
             return self.allocate_small(class, size);
         }
         if rounded > MOST {
-            return self.refuse(AllocError::Overflow {
-                count: 1,
-                size,
-                offset: if align <= MIN_ALIGN { 0 } else { align },
-            });
+            return self.refuse(AllocError::too_large(size, align));
         }
         // Runs of pages are aligned to a page anyway.
         let (pages, align) = ((rounded + PAGE - 1) >> PAGE_SHIFT, align.max(PAGE));

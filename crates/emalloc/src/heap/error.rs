@@ -5,6 +5,7 @@
 use core::fmt;
 
 use super::fault::Fault;
+use crate::layout::{Bytes, PAGE};
 use crate::storage::StorageError;
 
 /// Why a request was refused. Everything is as it was before the request.
@@ -41,10 +42,26 @@ pub enum AllocError {
         /// And how many bytes beside.
         offset: usize,
     },
+    /// The size, rounded up to pages or to its alignment, is more than an address can count.
+    /// Displays as the original's "Possible integer overflow in memory allocation", with two numbers.
+    TooLarge {
+        /// Bytes the caller asked for.
+        size: usize,
+        /// What rounding up may add, in bytes.
+        more: usize,
+    },
     /// The heap is being walked: it can hand out nothing until the walk ends.
     Walking,
     /// The pointer to be resized is no block of this heap.
     BadPointer(Fault),
+}
+
+impl AllocError {
+    /// No address can count `size` bytes, rounded up to pages or to `align`.
+    pub(super) fn too_large(size: usize, align: usize) -> Self {
+        let more = align.max(PAGE);
+        Self::TooLarge { size, more }
+    }
 }
 
 impl fmt::Display for AllocError {
@@ -74,6 +91,12 @@ impl fmt::Display for AllocError {
                 write!(
                     f,
                     "Possible integer overflow in memory allocation ({count} * {size} + {offset})"
+                )
+            }
+            Self::TooLarge { size, more } => {
+                write!(
+                    f,
+                    "Possible integer overflow in memory allocation ({size} + {more})"
                 )
             }
             Self::Walking => {
@@ -155,7 +178,8 @@ impl fmt::Display for HeapError {
             Self::LimitTooLow { limit, needed } => {
                 write!(
                     f,
-                    "a limit of {limit} bytes is too low for a heap, it needs at least {needed}"
+                    "a limit of {} is too low for a heap, it needs at least {needed}",
+                    Bytes(limit)
                 )
             }
             // The original's words for a memory limit below the usage.

@@ -3,6 +3,8 @@
 
 use core::fmt;
 
+use crate::layout::Bytes;
+
 /// A pointer that cannot be what the caller says it is. Nothing was changed because of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -96,7 +98,8 @@ impl fmt::Display for FaultKind {
             }
             Self::Misaligned { block_size, offset } => write!(
                 f,
-                "is no block: it lies {offset} bytes inside a block of {block_size} bytes, expected its beginning"
+                "is no block: it lies {} inside a block of {block_size} bytes, expected its beginning",
+                Bytes(offset)
             ),
             Self::DoubleFree { block_size } => write!(
                 f,
@@ -105,7 +108,8 @@ impl fmt::Display for FaultKind {
             Self::WrongSize { named, block_size } => {
                 write!(
                     f,
-                    "was said to hold {named} bytes, but its block has {block_size}"
+                    "was said to hold {}, but its block has {block_size}",
+                    Bytes(named)
                 )
             }
             Self::Walking => f.write_str("cannot be given back while the heap is being walked"),

@@ -27,14 +27,7 @@ impl State {
     /// With `growing`, it is expected to grow. Null after `refuse`.
     pub fn allocate_huge(&self, size: usize, align: usize, growing: bool) -> (*mut u8, bool) {
         let Some(mut place) = self.place(size, align) else {
-            return (
-                self.refuse(AllocError::Overflow {
-                    count: 1,
-                    size,
-                    offset: align,
-                }),
-                false,
-            );
+            return (self.refuse(AllocError::too_large(size, align)), false);
         };
         let exact = place.size;
         let spared = self.with_spare(exact, place.header + place.block, growing);

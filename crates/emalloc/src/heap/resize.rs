@@ -211,11 +211,7 @@ impl State {
         let Some(rounded) =
             round_up(size.max(1), align.min(PAGE)).filter(|&size| size <= isize::MAX as usize)
         else {
-            return self.refuse(AllocError::Overflow {
-                count: 1,
-                size,
-                offset: align,
-            });
+            return self.refuse(AllocError::too_large(size, align));
         };
         let aligned = block.addr().get().is_multiple_of(align);
         let class = class_of(rounded).filter(|_| align <= PAGE);

@@ -9,6 +9,7 @@ use core::ptr::{self, NonNull};
 use super::current::current;
 use super::sum::sum;
 use crate::heap::{AllocError, Heap, Site, fatal};
+use crate::layout::PAGE;
 use crate::sys;
 
 /// Reports an overflow to the current heap's handler, which by default ends the process; without a heap, just ends it.
@@ -82,10 +83,9 @@ pub fn ecalloc(count: usize, size: usize) -> *mut u8 {
     };
     match (heap(), Layout::from_size_align(bytes, 1)) {
         (Some(heap), Ok(layout)) => heap.allocate_zeroed(layout).as_ptr(),
-        (Some(heap), Err(_)) => heap.report_refusal(&AllocError::Overflow {
-            count,
-            size,
-            offset: 0,
+        (Some(heap), Err(_)) => heap.report_refusal(&AllocError::TooLarge {
+            size: bytes,
+            more: PAGE,
         }),
         (None, _) => sys::calloc(count, size),
     }

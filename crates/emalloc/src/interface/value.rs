@@ -249,6 +249,7 @@ impl<'h, T> HeapBox<'h, T> {
     /// Takes the value out and frees its block.
     ///
     /// Called as `HeapBox::into_inner(boxed)`, so that a method of the value's of that name is not hidden.
+    #[track_caller]
     pub fn into_inner(boxed: Self) -> T {
         // Held back first: the handler may unwind out of the free, and the value must not be dropped twice then.
         let this = ManuallyDrop::new(boxed);
@@ -268,6 +269,7 @@ impl<'h, T> HeapBox<'h, T> {
         unsafe { value.as_mut() }
     }
 
+    #[track_caller]
     fn free_block(&self) {
         // SAFETY: the block was allocated for a `T` in this heap, and the box owns it.
         unsafe { self.heap.free_sized(self.value.cast(), Layout::new::<T>()) };

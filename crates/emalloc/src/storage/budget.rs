@@ -2,6 +2,7 @@
 //! what is held; exact between threads, without a lock, and nested by composition.
 
 use super::{Grant, Storage, StorageError, forward_storage};
+use crate::layout::Bytes;
 use core::fmt;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -54,8 +55,9 @@ impl fmt::Display for BelowHeld {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "a limit of {} bytes is below the {} bytes held",
-            self.limit, self.held
+            "a limit of {} is below the {} held",
+            Bytes(self.limit),
+            Bytes(self.held)
         )
     }
 }

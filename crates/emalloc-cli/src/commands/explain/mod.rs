@@ -181,8 +181,9 @@ fn text(bytes: usize, segment_size: usize, out: &mut dyn Write) -> io::Result<()
             line(
                 out,
                 "",
-                "(from a storage that deals in pages; others round up further)",
-            )
+                "(at a limit, from a storage that deals in pages; far from it up to an eighth",
+            )?;
+            line(out, "", "more, so that the block may grow)")
         }
         Served::TooLarge => line(out, "refused", "no address space holds it"),
     }

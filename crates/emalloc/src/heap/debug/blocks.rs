@@ -48,16 +48,11 @@ impl State {
         content: Content,
         at: Site<'_>,
     ) -> *mut u8 {
-        let offset = if align <= MIN_ALIGN { 0 } else { align };
-        let overflow = AllocError::Overflow {
-            count: 1,
-            size,
-            offset,
-        };
+        let too_large = AllocError::too_large(size, align);
         let spared = size.checked_add(spare);
         let Some(shape) = spared.and_then(|bytes| Shape::new(&debugging.options, bytes, align))
         else {
-            return self.refuse(overflow);
+            return self.refuse(too_large);
         };
         let mut start = self.allocate_unseen(shape.total, shape.align);
         if start.is_null() && debugging.held.blocks.get() > 0 {
@@ -66,7 +61,7 @@ impl State {
             start = self.allocate_unseen(shape.total, shape.align);
         }
         let Some(start) = NonNull::new(start) else {
-            return self.refuse_debugged(size, overflow);
+            return self.refuse_debugged(size, too_large);
         };
         let bytes = self.usable_raw(start);
         let raw = Raw { start, bytes };
@@ -93,13 +88,13 @@ impl State {
     }
 
     /// Names what the caller asked for in the last refusal, and not the raw block.
-    fn refuse_debugged(&self, size: usize, overflow: AllocError) -> *mut u8 {
+    fn refuse_debugged(&self, size: usize, too_large: AllocError) -> *mut u8 {
         let mut refusal = self.take_refusal();
         match &mut refusal {
             AllocError::Limit { requested, .. } | AllocError::Storage { requested, .. } => {
                 *requested = size;
             }
-            AllocError::Overflow { .. } => refusal = overflow,
+            AllocError::TooLarge { .. } => refusal = too_large,
             _ => {}
         }
         self.refuse(refusal)
