@@ -91,11 +91,17 @@ fn a_heap_finds_the_runs_that_are_free_before_it_grows() {
     heap.check().unwrap();
 }
 
-/// Blocks of which any one was freed and allocated anew, 200,000 times. (No look at the heap: runs are cold after it.)
-fn churned(heap: &Heap, numbers: &mut Numbers) -> Vec<NonNull<u8>> {
+/// An eighth of blocks: if none stayed free, nothing would ever be in the runs that are cold.
+const FEW: usize = 2_500;
+
+/// Blocks of which any one was freed and allocated anew, 200,000 times, while `unused` of 20,000 places stayed free. (No look at
+/// the heap: runs are cold after it.)
+fn churned(heap: &Heap, numbers: &mut Numbers, unused: usize) -> Vec<NonNull<u8>> {
     let mut blocks: Vec<_> = (0..20_000).map(|_| heap.allocate(64)).collect();
-    // An eighth stays free, or nothing would ever be in the runs that are cold.
-    for block in blocks.drain(..2_500) {
+    if unused > FEW {
+        numbers.shuffle(&mut blocks);
+    }
+    for block in blocks.drain(..unused) {
         free(heap, block);
     }
     for _ in 0..200_000 {
@@ -106,11 +112,11 @@ fn churned(heap: &Heap, numbers: &mut Numbers) -> Vec<NonNull<u8>> {
     blocks
 }
 
-#[test]
-fn where_blocks_die_at_random_they_come_back_at_once() {
+/// How many of 800 blocks that are freed at random, eight at a time, are those allocated next.
+fn back_at_once(unused: usize) -> usize {
     let heap = heap();
     let mut numbers = Numbers(5);
-    let mut blocks = churned(&heap, &mut numbers);
+    let mut blocks = churned(&heap, &mut numbers, unused);
     let usage = heap.usage();
     let mut at_once = 0;
     for _ in 0..100 {
@@ -122,16 +128,29 @@ fn where_blocks_die_at_random_they_come_back_at_once() {
         at_once += again.iter().filter(|block| freed.contains(block)).count();
         blocks.extend(again);
     }
-    // Where no more runs became hot it was 43.
-    assert!(at_once >= 700, "{at_once}");
     assert_eq!(heap.usage(), usage);
     heap.check().unwrap();
+    at_once
+}
+
+#[test]
+fn where_blocks_die_at_random_they_come_back_at_once() {
+    let at_once = back_at_once(FEW);
+    // Where no more runs became hot it was 43.
+    assert!(at_once >= 700, "{at_once}");
+}
+
+#[test]
+fn where_most_of_a_heap_is_free_and_blocks_die_at_random_they_come_back_at_once_too() {
+    let at_once = back_at_once(12_000);
+    // Where runs that came back nearly free made no more of them hot it was 102.
+    assert!(at_once >= 400, "{at_once}");
 }
 
 #[test]
 fn runs_that_are_free_are_found_where_blocks_died_at_random_before() {
     let heap = heap();
-    let mut blocks = churned(&heap, &mut Numbers(6));
+    let mut blocks = churned(&heap, &mut Numbers(6), FEW);
     let held = heap.real_usage();
     Numbers(7).shuffle(&mut blocks);
     blocks.iter().for_each(|&block| free(&heap, block));

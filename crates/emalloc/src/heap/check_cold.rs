@@ -20,7 +20,7 @@ impl State {
                 let Some(class) = class_in(run.byte) else {
                     continue;
                 };
-                let parked = run.first().parked(&self.geometry);
+                let parked = run.first().parked(&self.geometry).count();
                 match cold_in(run.byte) {
                     Some(_) if !self.cold.is_on() => return broken(Invariant::Cold, run.start()),
                     Some(_) => waiting[class] += usize::from(parked > 0),
@@ -96,8 +96,9 @@ impl State {
     /// The list of a run holds as many of its own blocks as are counted.
     fn check_parked(&self, class: usize, run: Run, first: Page) -> Result<(), Corruption> {
         let (start, size) = (run.start(), size_of_class(class));
-        let mut block: *mut FreeBlock = first.info(&self.geometry).next.get().cast();
-        for _ in 0..first.parked(&self.geometry) {
+        let parked = first.parked(&self.geometry);
+        let mut block: *mut FreeBlock = parked.first(first);
+        for _ in 0..parked.count() {
             let offset = block.addr().wrapping_sub(start);
             let is_block = offset.is_multiple_of(size) && offset / size < run.blocks(class);
             if !is_block || self.is_uncarved(class, block.addr()) {

@@ -13,7 +13,8 @@
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
-use super::open::ASKED_EVERY;
+use super::open::is_asked;
+use super::parked::Parked;
 use super::segment::{
     Page, PageInfo, Segment, class_in, code_in_map, cold_code, cold_in, unmarked,
 };
@@ -26,9 +27,6 @@ const HOT: usize = 16;
 
 /// A class with more hot runs than this is warm: free ones among them are worth looking for.
 const WARM: usize = 8 * HOT;
-
-/// A run comes back nearly free if no more than one block in this many is in use.
-const USED_PART: usize = 8;
 
 /// So many runs become cold at most when one becomes hot: as many as have to, when there may be one less.
 const COOLED: usize = 2;
@@ -88,7 +86,7 @@ pub(super) struct Runs {
     /// Hot ones, the oldest first, and how many.
     pub hot: Queue,
     hot_count: Cell<usize>,
-    /// How many may be: [`HOT`], one more for each that came back with many blocks in use, one less for each other one.
+    /// How many may be: [`HOT`], one more for each that came back with blocks in use, one less for each that came back free.
     most_hot: Cell<usize>,
     /// The cold one that is open; null if none is.
     pub open: Cell<*mut PageInfo>,
@@ -127,10 +125,10 @@ impl Runs {
         self.hot_count.get() > WARM
     }
 
-    /// Takes note of a run that comes back with `count` of its `blocks` blocks free.
-    fn note_back(&self, count: usize, blocks: usize) {
+    /// Takes note of a run that comes back, and whether all of it is free.
+    fn note_back(&self, is_free: bool) {
         let most = self.most_hot.get();
-        if (blocks - count) * USED_PART > blocks {
+        if !is_free {
             self.most_hot.set(most + 1);
         } else if most > HOT {
             self.most_hot.set(most - 1);
@@ -203,7 +201,8 @@ impl State {
                 let (first, info) = (run.first(), run.first().info(&self.geometry));
                 self.recode(first, class, cold_code(class));
                 let count = info.previous.get().addr();
-                first.set_parked(&self.geometry, count);
+                let parked = Parked::new(first, info.next.get().cast(), count);
+                first.set_parked(&self.geometry, parked);
                 if count > 0 {
                     self.enqueue(class, info);
                 }
@@ -227,12 +226,11 @@ impl State {
                     continue;
                 };
                 let (first, info) = (run.first(), run.first().info(&self.geometry));
-                let count = first.parked(&self.geometry);
-                first.set_parked(&self.geometry, 0);
-                if count == 0 {
-                    info.next.set(ptr::null_mut());
-                }
-                info.previous.set(ptr::without_provenance_mut(count));
+                let parked = first.parked(&self.geometry);
+                first.set_parked(&self.geometry, Parked::NONE);
+                info.next.set(parked.first(first).cast());
+                let count = ptr::without_provenance_mut(parked.count());
+                info.previous.set(count);
                 if cold_in(run.byte).is_some() {
                     self.recode(first, class, code_in_map(class));
                 }
@@ -255,9 +253,7 @@ impl State {
         let Some(runs) = self.cold.runs().map(|runs| &runs[class]) else {
             return;
         };
-        let info = first.info(&self.geometry);
-        info.next.set(ptr::null_mut());
-        runs.hot.push(info);
+        runs.hot.push(first.info(&self.geometry));
         let mut count = runs.hot_count.get() + 1;
         for _ in 0..COOLED {
             if count <= runs.most_hot.get() {
@@ -288,18 +284,20 @@ impl State {
             return block;
         };
         let run = self.geometry.page_of(ptr::from_ref(info).cast_mut());
-        let (count, block) = (run.parked(&self.geometry), info.next.get());
-        run.set_parked(&self.geometry, 0);
+        let parked = run.parked(&self.geometry);
+        let (count, first) = (parked.count(), parked.first(run));
+        run.set_parked(&self.geometry, Parked::NONE);
         self.recode(run, class, code_in_map(class));
-        runs.note_back(count, blocks_of_class(class));
+        let is_free = count == blocks_of_class(class);
+        runs.note_back(is_free);
         self.make_hot(class, run);
-        if count == blocks_of_class(class) {
+        if is_free {
             // By rising address, which processors read ahead, and without a look at any of them.
             let start = run.start();
             list.link(start, size_of_class(class), bytes_of_class(class));
             return start;
         }
-        list.head.set(block.cast());
+        list.head.set(first);
         list.pop()
     }
 
@@ -340,34 +338,29 @@ impl State {
     }
 
     /// Frees a block of the cold run of `class` at `first`. Says no if it is the one that was freed there last.
-    #[inline(always)]
     pub fn park(&self, class: usize, first: Page, block: NonNull<u8>) -> bool {
-        let info = first.info(&self.geometry);
-        let next = info.next.get();
-        if ptr::eq(next, block.as_ptr().cast()) {
+        let parked = first.parked(&self.geometry);
+        if ptr::eq(parked.first(first), block.as_ptr().cast()) {
             return false;
         }
-        if first.parked(&self.geometry).is_multiple_of(ASKED_EVERY) {
-            return self.open_or_park(class, first, block);
+        if is_asked(parked) {
+            self.open_or_park(class, first, block);
+        } else {
+            self.put_in(class, first, block, parked.first(first));
         }
-        self.put_in(class, first, block);
         true
     }
 
-    /// Puts a block on the list of the cold run of `class` at `first`.
+    /// Puts a block on the list of the cold run of `class` at `first`, before `next`.
     #[inline(always)]
-    pub fn put_in(&self, class: usize, first: Page, block: NonNull<u8>) {
-        let info = first.info(&self.geometry);
+    pub fn put_in(&self, class: usize, first: Page, block: NonNull<u8>, next: *mut FreeBlock) {
         let node = block.as_ptr().cast::<FreeBlock>();
+        let next = Cell::new(next);
         // SAFETY: the block is not in use, and it has room and alignment for a node.
-        unsafe {
-            node.write(FreeBlock {
-                next: Cell::new(info.next.get().cast()),
-            })
-        };
-        info.next.set(node.cast());
-        first.add_parked(&self.geometry);
-        self.usage.sub(self.bins[class].size);
+        unsafe { node.write(FreeBlock { next }) };
+        let parked = first.parked(&self.geometry).and(first, node);
+        first.set_parked(&self.geometry, parked);
+        self.usage.sub_read(&self.bins[class].size);
     }
 
     /// Has a cold run wait that has got a free block.
@@ -382,10 +375,29 @@ impl State {
     ///
     /// # Safety
     /// As [`Heap::free`](super::Heap::free).
-    #[inline(always)]
     pub unsafe fn free_cold(&self, block: NonNull<u8>) -> bool {
         // SAFETY: the same promise.
         unsafe { self.cold_at(block) }.is_some_and(|(class, run)| self.park(class, run, block))
+    }
+
+    /// As [`free_cold`](Self::free_cold), and says no, too, where it is asked whether to open the run. Others in it are free
+    /// then: in as few steps as can be, for in a large heap most blocks are freed here.
+    ///
+    /// # Safety
+    /// As [`Heap::free`](super::Heap::free).
+    #[inline(always)]
+    pub unsafe fn free_cold_fast(&self, block: NonNull<u8>) -> bool {
+        // SAFETY: the same promise.
+        let Some((class, run)) = (unsafe { self.cold_at(block) }) else {
+            return false;
+        };
+        let parked = run.parked(&self.geometry);
+        let next = parked.first_of_some(run);
+        if is_asked(parked) || ptr::eq(next, block.as_ptr().cast()) {
+            return false;
+        }
+        self.put_in(class, run, block, next);
+        true
     }
 
     /// Free blocks of `class` in cold runs.
@@ -395,7 +407,8 @@ impl State {
         let mut blocks = 0;
         // SAFETY: as in `Queue::push`.
         while let Some(info) = unsafe { place.as_ref() } {
-            blocks += self.geometry.page_of(place).parked(&self.geometry);
+            let run = self.geometry.page_of(place);
+            blocks += run.parked(&self.geometry).count();
             place = info.previous.get();
         }
         blocks

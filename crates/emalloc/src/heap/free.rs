@@ -102,10 +102,21 @@ impl State {
     #[inline(never)]
     pub fn free_or_report(&self, block: NonNull<u8>, at: Site<'_>) {
         // SAFETY: only called for what `free_fast` was called for.
-        if unsafe { self.free_cold(block) } {
+        if !unsafe { self.free_cold_fast(block) } {
+            self.free_seldom_or_report(block, at);
+        }
+    }
+
+    /// As [`free_or_report`](Self::free_or_report), for the rest: a function of its own, so that the other one has no more to do than
+    /// it needs.
+    #[cold]
+    #[inline(never)]
+    fn free_seldom_or_report(&self, block: NonNull<u8>, at: Site<'_>) {
+        // SAFETY: only called for what `free_fast` was called for.
+        if self.cold.is_on() && unsafe { self.free_cold(block) } {
             return;
         }
-        // SAFETY: the same.
+        // SAFETY: as above.
         if !unsafe { self.free_to_spare(block) } {
             self.free_rest_or_report(block, at);
         }

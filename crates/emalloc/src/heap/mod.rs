@@ -33,6 +33,7 @@ mod nursery;
 mod observers;
 mod open;
 mod pages;
+mod parked;
 mod place;
 mod raw;
 mod reset;

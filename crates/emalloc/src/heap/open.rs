@@ -6,13 +6,21 @@
 use core::ptr::{self, NonNull};
 
 use super::cold::Runs;
+use super::parked::Parked;
 use super::segment::{Page, PageInfo, code_in_map, cold_code};
 use super::state::{FreeBlock, List, State};
 use crate::layout::PAGE;
 use crate::size_class::pages_of_class;
 
-/// Whether to open a cold run is asked when it gets its first free block, and then for one in this many.
-pub(super) const ASKED_EVERY: usize = 8;
+/// Whether to open a cold run is asked when it gets its first free block and then again four blocks later, and so for each 32:
+/// seldom, because processors cannot guess it.
+#[inline(always)]
+pub(super) fn is_asked(parked: Parked) -> bool {
+    parked.count() & ASKED == 0
+}
+
+/// The bits of a count that are none then.
+const ASKED: usize = 0b11011;
 
 /// Where an open run got so many blocks before another one was opened, the next one is opened at once.
 const KEEN_FROM: usize = 8;
@@ -21,9 +29,9 @@ impl State {
     /// As [`park`](Self::park), where it is asked whether the run is to be opened: if so, what is freed there next goes on
     /// the class's list.
     #[inline(never)]
-    pub fn open_or_park(&self, class: usize, first: Page, block: NonNull<u8>) -> bool {
+    pub fn open_or_park(&self, class: usize, first: Page, block: NonNull<u8>) {
         let Some(runs) = self.cold.runs().map(|runs| &runs[class]) else {
-            return false;
+            return;
         };
         let info = first.info(&self.geometry);
         let again = ptr::eq(runs.asked.replace(info), info);
@@ -35,13 +43,15 @@ impl State {
             runs.aside.set(list.take());
             runs.open.set(ptr::from_ref(info).cast_mut());
             self.recode(first, class, code_in_map(class));
-            return self.free_small(list, &self.bins[class].size, block);
+            // (It is on no list: this one is empty.)
+            self.free_small(list, &self.bins[class].size, block);
+            return;
         }
-        self.put_in(class, first, block);
-        if first.parked(&self.geometry) == 1 {
+        let parked = first.parked(&self.geometry);
+        self.put_in(class, first, block, parked.first(first));
+        if parked == Parked::NONE {
             runs.waiting.push(info);
         }
-        true
     }
 
     /// Closes the run of `class` that is open, if there is one: it takes its blocks off the list. Answers how many.
@@ -85,13 +95,13 @@ impl State {
                 break;
             }
         }
-        last_own.set(info.next.get().cast());
-        last_other.set(runs.aside.take().head.get());
-        info.next.set(own.head.get().cast());
-        list.set(others);
         let before = run.parked(&self.geometry);
-        run.set_parked(&self.geometry, before + count);
-        if before == 0 && count > 0 {
+        last_own.set(before.first(run));
+        last_other.set(runs.aside.take().head.get());
+        list.set(others);
+        let parked = Parked::new(run, own.head.get(), before.count() + count);
+        run.set_parked(&self.geometry, parked);
+        if before == Parked::NONE && count > 0 {
             runs.waiting.push(info);
         }
         self.recode(run, class, cold_code(class));

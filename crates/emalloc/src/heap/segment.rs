@@ -100,7 +100,7 @@ pub(super) const MAP: usize = size_of::<Header>();
 #[repr(C)]
 pub(super) struct PageInfo {
     /// Free run, first page: its neighbours in the list of its length.
-    /// Small run, first page, in a large heap (see `cold`): `next` is its own list if it is cold, `previous` the next run.
+    /// Small run, first page, in a large heap (see `cold`): `previous` is the next run of a queue.
     /// Small run, first page, while free lists are sorted by run: `next` is the run's own list.
     pub next: Field<*mut PageInfo>,
     pub previous: Field<*mut PageInfo>,
@@ -333,29 +333,6 @@ impl Page {
         self.segment.span(geometry, self.index).set(pages as u32);
     }
 
-    /// Small run: pages from its first one to this one.
-    #[inline(always)]
-    pub fn back(self, geometry: &Geometry) -> usize {
-        self.span(geometry) & BACK
-    }
-
-    /// First page of a small run: how many free blocks it holds itself.
-    #[inline]
-    pub fn parked(self, geometry: &Geometry) -> usize {
-        self.span(geometry) / PARKED
-    }
-
-    #[inline]
-    pub fn set_parked(self, geometry: &Geometry, count: usize) {
-        self.set_span(geometry, count * PARKED);
-    }
-
-    /// Counts a free block more that the small run that begins here holds itself.
-    #[inline(always)]
-    pub fn add_parked(self, geometry: &Geometry) {
-        self.set_span(geometry, self.span(geometry) + PARKED);
-    }
-
     pub fn map(self) -> u8 {
         self.segment.map(self.index)
     }
@@ -386,10 +363,6 @@ impl Page {
         Self { index, ..self }
     }
 }
-
-/// In the span of a page of a small run: the bits that lead back to the first one, and the lowest of the others.
-const BACK: usize = PARKED - 1;
-const PARKED: usize = 256;
 
 /// In the map, beside the code of a class: a block that is sampled begins in this grain.
 const MARK: u8 = 0x80;

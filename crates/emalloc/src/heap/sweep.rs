@@ -56,7 +56,7 @@ impl State {
         let mut count = 0;
         while let Some(info) = all.pop() {
             let run = self.geometry.page_of(ptr::from_ref(info).cast_mut());
-            if run.parked(&self.geometry) == blocks_of_class(class) {
+            if run.parked(&self.geometry).count() == blocks_of_class(class) {
                 // (That ends a segment only if no other run is left in it.)
                 self.run_counts[class].set(self.run_counts[class].get() - 1);
                 self.give_pages(run, pages_of_class(class));
