@@ -6,7 +6,7 @@ use core::ptr::{self, NonNull};
 
 use emalloc::heap::{Debug, Finding, Leak, LeakFormat, Leaks, OnError, Relayed, Report, Site};
 
-use crate::error::write_text;
+use crate::error::{BadOption, write_text};
 use crate::heap::EmallocHeap;
 use crate::site::{EmallocSite, sited};
 use crate::sized::Sized_;
@@ -42,43 +42,58 @@ pub struct EmallocDebug {
 // SAFETY: `repr(C)` with its size in front, numbers and a pointer that may be null.
 unsafe impl Sized_ for EmallocDebug {}
 
-/// A byte to fill with, as C gives it.
-fn fill(byte: c_int) -> Option<u8> {
-    u8::try_from(byte).ok()
+/// A byte to fill with, as C gives it; -1 is none.
+fn fill(option: &'static str, byte: c_int) -> Result<Option<u8>, BadOption> {
+    match u8::try_from(byte) {
+        Ok(byte) => Ok(Some(byte)),
+        Err(_) if byte == -1 => Ok(None),
+        Err(_) => Err(BadOption {
+            option,
+            value: byte,
+            wanted: "a byte, or -1 for none",
+        }),
+    }
+}
+
+/// One of three choices, numbered from 0 on.
+fn one_of<T>(option: &'static str, choices: [T; 3], number: c_int) -> Result<T, BadOption> {
+    let choice = usize::try_from(number).unwrap_or(choices.len());
+    choices.into_iter().nth(choice).ok_or(BadOption {
+        option,
+        value: number,
+        wanted: "0, 1 or 2",
+    })
 }
 
 impl EmallocDebug {
     /// As the library has it.
     ///
+    /// # Errors
+    /// A number that means nothing.
+    ///
     /// # Safety
     /// `script` is null or a string that stays for as long as the process runs.
-    pub unsafe fn to_debug(self) -> Debug {
+    pub unsafe fn to_debug(self) -> Result<Debug, BadOption> {
+        let endings = [OnError::Continue, OnError::Exit, OnError::Abort];
+        let formats = [LeakFormat::Text, LeakFormat::Json, LeakFormat::Silent];
         let debug = Debug::new()
             .guards(self.guards)
-            .fill(fill(self.fill))
-            .free_fill(fill(self.free_fill))
+            .fill(fill("fill", self.fill)?)
+            .free_fill(fill("free_fill", self.free_fill)?)
             .quarantine(self.quarantine)
             .quarantine_blocks(self.quarantine_blocks)
             .check_every(self.check_every)
             .guard_pages(self.guard_pages != 0)
-            .on_error(match self.on_error {
-                1 => OnError::Exit,
-                2 => OnError::Abort,
-                _ => OnError::Continue,
-            })
-            .leaks(match self.leaks {
-                1 => LeakFormat::Json,
-                2 => LeakFormat::Silent,
-                _ => LeakFormat::Text,
-            });
-        match NonNull::new(self.script.cast_mut()) {
+            .on_error(one_of("on_error", endings, self.on_error)?)
+            .leaks(one_of("leaks", formats, self.leaks)?);
+        Ok(match NonNull::new(self.script.cast_mut()) {
             Some(script) => {
                 // SAFETY: the caller's promise.
                 let script: &'static CStr = unsafe { CStr::from_ptr(script.as_ptr()) };
                 debug.script(script.to_str().unwrap_or("?"))
             }
             None => debug,
-        }
+        })
     }
 }
 

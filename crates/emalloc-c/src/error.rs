@@ -135,8 +135,32 @@ pub enum StartError<'a> {
     Heap(HeapError),
     /// A variable of the environment.
     Settings(SettingsError),
+    /// A number among the options.
+    Option(BadOption),
     /// The options name a storage in two ways.
     TwoStorages,
+}
+
+/// An option of `emalloc_debug` with a number that means nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct BadOption {
+    /// The field.
+    pub option: &'static str,
+    /// What it was set to.
+    pub value: c_int,
+    /// What it may be.
+    pub wanted: &'static str,
+}
+
+impl fmt::Display for BadOption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            option,
+            value,
+            wanted,
+        } = self;
+        write!(f, "debug option {option}: {value} is not {wanted}")
+    }
 }
 
 impl fmt::Display for StartError<'_> {
@@ -145,6 +169,7 @@ impl fmt::Display for StartError<'_> {
             Self::Open(error) => error.fmt(f),
             Self::Heap(error) => error.fmt(f),
             Self::Settings(error) => error.fmt(f),
+            Self::Option(error) => error.fmt(f),
             Self::TwoStorages => f.write_str("the options name more than one storage"),
         }
     }

@@ -111,7 +111,8 @@ impl EmallocHeapOptions {
         // SAFETY: the caller's promise.
         let chosen = unsafe { sized::read(self.debug) };
         // SAFETY: the caller's promise.
-        Ok(Some(unsafe { chosen.to_debug() }))
+        let debug = unsafe { chosen.to_debug() };
+        debug.map(Some).map_err(StartError::Option)
     }
 
     fn apply(

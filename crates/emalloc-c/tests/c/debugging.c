@@ -160,11 +160,36 @@ static void a_plain_heap_knows_nothing_of_it(void)
     emalloc_heap_shutdown(heap, 1, 0);
 }
 
+static void options_that_mean_nothing(void)
+{
+    emalloc_heap_options options = EMALLOC_HEAP_OPTIONS_INIT;
+    const emalloc_debug good = EMALLOC_DEBUG_INIT;
+    emalloc_debug debug = good;
+    emalloc_error error;
+    options.debug = &debug;
+    debug.fill = 256;
+    CHECK(emalloc_heap_start(&options, &error) == NULL && error.kind == EMALLOC_ERROR_SETTING);
+    CHECK(strcmp(error.text, "debug option fill: 256 is not a byte, or -1 for none") == 0);
+    debug = good;
+    debug.free_fill = -2;
+    CHECK(emalloc_heap_start(&options, &error) == NULL && strstr(error.text, "free_fill: -2") != NULL);
+    debug = good;
+    debug.on_error = 3;
+    CHECK(emalloc_heap_start(&options, &error) == NULL && error.kind == EMALLOC_ERROR_SETTING);
+    CHECK(strcmp(error.text, "debug option on_error: 3 is not 0, 1 or 2") == 0);
+    debug = good;
+    debug.leaks = -1;
+    CHECK(emalloc_heap_start(&options, &error) == NULL && strstr(error.text, "leaks: -1") != NULL);
+    debug = good;
+    emalloc_heap_shutdown(emalloc_heap_start(&options, NULL), 1, 0);
+}
+
 int main(void)
 {
     what_was_found();
     what_was_forgotten();
     a_plain_heap_knows_nothing_of_it();
     what_samples_tell();
+    options_that_mean_nothing();
     return 0;
 }
