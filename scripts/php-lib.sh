@@ -99,7 +99,8 @@ php_swapped() {
     defined_in "$out/emalloc.o" | diff - "$out/exports"
     # libtool takes the one for the other.
     touch "$out/emalloc.lo" "$out/filler.lo"
-    sed "/^PHP_GLOBAL_OBJS/s|Zend/zend_alloc\.lo\(.*\)|$out/filler.lo\1 $out/emalloc.lo|" "$WORK/stock/Makefile" >"$out/Makefile"
+    sed -e "/^PHP_GLOBAL_OBJS/s|Zend/zend_alloc\.lo\(.*\)|$out/filler.lo\1 $out/emalloc.lo|" \
+        -e "s|^EXTRA_LDFLAGS_PROGRAM =|& -Wl,-T,$crate/php/behind.ld|" "$WORK/stock/Makefile" >"$out/Makefile"
     # Before PHP's code are its ways to other libraries, some more or fewer than in the stock build: a first try tells.
     cold=$(size -A "$WORK/stock/Zend/zend_alloc.o" | awk '$1 == ".text.unlikely" { print $2 }')
     php_filler "$cold"
