@@ -159,13 +159,17 @@ fn segments_of_less_than_a_large_page_are_left_as_they_are() {
 fn what_requests_leave_is_cut_between_large_pages() {
     let book = Arc::new(Ledger::new(Regions::new(MALLOC)));
     let storage = Cached::new(Arc::clone(&book)).per_request();
-    let size = 4 * SEGMENT;
-    let grant = storage.allocate(size, SEGMENT).unwrap();
-    // SAFETY: granted above.
-    unsafe { storage.free(grant.start, size, SEGMENT) };
+    let segments = [0; 5].map(|_| storage.allocate(SEGMENT, SEGMENT).unwrap());
+    for segment in segments {
+        // SAFETY: granted above.
+        unsafe { storage.free(segment.start, SEGMENT, SEGMENT) };
+    }
     storage.request_ended();
-    // Half of it less an eighth would be 3.5 MiB.
-    assert_eq!((storage.cached_bytes(), book.live()), (SEGMENT, SEGMENT));
+    // Half of it would be two and a half.
+    assert_eq!(
+        (storage.cached_bytes(), book.live()),
+        (2 * SEGMENT, 2 * SEGMENT)
+    );
 }
 
 #[test]

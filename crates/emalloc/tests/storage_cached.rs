@@ -314,23 +314,36 @@ fn half_falls_per_interval() -> bool {
 
 #[test]
 fn the_end_of_a_request_leaves_the_mean_of_needs() {
+    const SEGMENT: usize = 2 << 20;
     let inner = Arc::new(Counting::new(MALLOC));
     let storage = Cached::new(Arc::clone(&inner))
         .with_interval(NEVER)
         .per_request();
-    let request = |units: usize| {
-        let grants: Vec<_> = (0..units).map(|_| take(&storage, 1)).collect();
-        for grant in grants {
-            free(&storage, grant, 1);
+    let segment = || (storage.allocate(SEGMENT, SEGMENT).unwrap(), SEGMENT);
+    let huge = || (storage.allocate(5 * SEGMENT, SEGMENT).unwrap(), 5 * SEGMENT);
+    let request = |segments: usize, huges: usize| {
+        let grants = (0..huges).map(|_| huge());
+        let grants: Vec<_> = grants.chain((0..segments).map(|_| segment())).collect();
+        for (grant, size) in grants {
+            // SAFETY: granted above.
+            unsafe { storage.free(grant.start, size, SEGMENT) };
         }
         // Within a request all of it stays.
-        assert!(storage.cached_bytes() >= units * UNIT);
+        assert!(storage.cached_bytes() >= (segments + 5 * huges) * SEGMENT);
         storage.request_ended();
-        storage.cached_bytes() / UNIT
+        storage.cached_bytes() / SEGMENT
     };
-    assert_eq!([16; 6].map(request), [7, 10, 11, 11, 16, 16]);
-    assert_eq!([0, 0, 1, 1].map(request), [7, 3, 1, 1]);
-    assert_eq!(inner.counts().peak_bytes, 16 * UNIT);
+    let alike = [16; 10].map(|segments| request(segments, 0));
+    assert_eq!(alike, [8, 12, 14, 15, 15, 15, 15, 15, 16, 16]);
+    assert_eq!(inner.counts().peak_bytes, 16 * SEGMENT);
+    // What huge blocks need is not kept for the next request.
+    assert_eq!(request(16, 2), 16);
+    assert_eq!(inner.counts().peak_bytes, 26 * SEGMENT);
+    assert_eq!(
+        [0, 0, 1, 1].map(|segments| request(segments, 0)),
+        [8, 4, 2, 1]
+    );
+    assert_eq!([0; 3].map(|huges| request(huges, 1)), [0; 3]);
     assert_eq!(inner.counts().live_bytes, storage.cached_bytes());
 
     // Without that, the end of a request changes nothing.
@@ -338,6 +351,36 @@ fn the_end_of_a_request_leaves_the_mean_of_needs() {
     raise(&plain, 8);
     plain.request_ended();
     assert_eq!(plain.cached_bytes(), 8 * UNIT);
+}
+
+#[test]
+fn the_last_part_of_what_a_request_leaves_is_discarded() {
+    const SEGMENT: usize = 2 << 20;
+    let storage = Cached::new(Counting::new(MALLOC)).per_request();
+    let request = || {
+        let grants = [0; 4].map(|_| storage.allocate(SEGMENT, SEGMENT).unwrap());
+        for (place, grant) in grants.into_iter().enumerate() {
+            // SAFETY: granted above, whole; then used no more.
+            unsafe {
+                grant.start.write_bytes(1, SEGMENT);
+                if place == 0 {
+                    storage.leave(grant.start, SEGMENT, SEGMENT);
+                } else {
+                    storage.free(grant.start, SEGMENT, SEGMENT);
+                }
+            }
+        }
+        let before = storage.inner().counts().discarded;
+        storage.request_ended();
+        (
+            storage.inner().counts().discarded - before,
+            storage.cached_bytes(),
+        )
+    };
+    assert_eq!(request(), (1, 2 * SEGMENT));
+    assert_eq!(request(), (1, 3 * SEGMENT));
+    // Its addresses stay granted.
+    assert_eq!(storage.inner().counts().live_bytes, 3 * SEGMENT);
 }
 
 #[test]

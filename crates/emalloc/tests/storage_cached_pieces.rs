@@ -78,6 +78,27 @@ fn neighbours_are_joined_and_large_pieces_cut() {
 }
 
 #[test]
+fn parts_as_large_as_they_are_aligned_are_no_segments_that_requests_need() {
+    const SEGMENT: usize = 2 << 20;
+    let book = Arc::new(Ledger::new(Regions::new(MALLOC)));
+    let storage = Cached::new(Arc::clone(&book)).per_request();
+    let unit = storage.capabilities().granularity;
+    let all = storage.allocate(8 * SEGMENT, SEGMENT).unwrap().start;
+    // SAFETY: granted above, and cut and freed in parts, each once.
+    unsafe {
+        let cut = 8 * SEGMENT - unit;
+        storage.resize(all, 8 * SEGMENT, cut, SEGMENT).unwrap();
+        storage.resize(all, cut, 7 * SEGMENT, SEGMENT).unwrap();
+        for at in 0..7 {
+            storage.free(all.add(at * SEGMENT), SEGMENT, SEGMENT);
+        }
+    }
+    assert_eq!(storage.cached_bytes(), 8 * SEGMENT);
+    storage.request_ended();
+    assert_eq!((storage.cached_bytes(), book.live()), (0, 0));
+}
+
+#[test]
 fn of_those_large_enough_the_smallest_is_cut() {
     let (storage, book) = cache(fixed(64));
     let [first, _, second, _, third, _] = [6, 1, 3, 1, 4, 1].map(|units| take(&storage, units));

@@ -1,10 +1,13 @@
 //! How much `cached` may keep: a bound on what is granted and kept together, which rises with what is granted and
-//! falls with time and with the end of requests. Used by `cached` only.
+//! falls with time; and a lower one for the time between requests. Used by `cached` only.
 
 use crate::layout::LARGE_PAGE;
 
 /// Intervals of silence after which nothing is left of what was needed lately.
 const MOST_TIMES: u64 = 128;
+
+/// A mean this near to what a request needed is that.
+const NEAR: usize = LARGE_PAGE / 16;
 
 /// The bound.
 #[derive(Debug)]
@@ -15,8 +18,12 @@ pub(super) struct Bound {
     high: usize,
     /// When it last fell for the time that had passed, in milliseconds.
     fell: u64,
-    /// The mean of what requests needed.
+    /// The most that was granted in segments since a request ended last.
+    segments: usize,
+    /// The mean of what requests needed of those.
     mean: usize,
+    /// Whether nothing was granted since a request ended last.
+    ended: bool,
     /// The most that was granted at once lately. Falls with time only, and more slowly: nothing is kept for it.
     lately: usize,
     /// How much of what is kept was brought in anew lately, to have large pages.
@@ -29,7 +36,9 @@ impl Bound {
             bytes: 0,
             high: 0,
             fell: 0,
+            segments: 0,
             mean: 0,
+            ended: false,
             lately: 0,
             renewed: 0,
         }
@@ -37,7 +46,22 @@ impl Bound {
 
     /// What may be kept beside `granted` bytes.
     pub(super) const fn room(&self, granted: usize) -> usize {
-        self.bytes.saturating_sub(granted)
+        let bytes = if self.ended && self.mean < self.bytes {
+            self.mean
+        } else {
+            self.bytes
+        };
+        bytes.saturating_sub(granted)
+    }
+
+    /// Takes note of how much is granted in segments.
+    pub(super) fn see_segments(&mut self, segments: usize) {
+        self.segments = self.segments.max(segments);
+    }
+
+    /// A request has begun.
+    pub(super) const fn begin(&mut self) {
+        self.ended = false;
     }
 
     /// Takes note of how much is granted.
@@ -70,29 +94,28 @@ impl Bound {
         self.fell = now;
     }
 
-    /// A request has ended: the bound becomes the mean, less an eighth, so that a process gives back sooner than it
-    /// takes; or what the request needed, if that is hardly more.
-    pub(super) fn end_request(&mut self, granted: usize) {
-        self.see(granted);
-        let mean = self.mean.midpoint(self.high);
-        let mean = mean - mean / 8;
-        self.mean = if mean < self.high && mean >= self.high / 4 * 3 {
-            self.high
+    /// A request has ended: until something is granted again, the bound is the mean of what requests needed in segments, as
+    /// the original keeps it in its chunks. Huge blocks do not count.
+    pub(super) fn end_request(&mut self, segments: usize) {
+        self.see_segments(segments);
+        let mean = self.mean.midpoint(self.segments);
+        self.mean = if mean.abs_diff(self.segments) < NEAR {
+            self.segments
         } else {
             mean
         };
-        self.bytes = self.mean.max(granted);
-        self.high = granted;
+        self.segments = segments;
+        self.ended = true;
     }
 
-    /// Whether the end of a request that needed all that is granted changes nothing.
-    pub(super) fn is_at_rest(&self, granted: usize) -> bool {
-        [self.bytes, self.mean, self.high.max(granted)] == [granted; 3]
+    /// Whether the end of a request that needed all segments that are granted changes nothing.
+    pub(super) fn is_at_rest(&self, segments: usize) -> bool {
+        [self.mean, self.segments.max(segments)] == [segments; 2]
     }
 
-    /// Such a request has ended, and `granted` bytes are granted that the next one needs in any case.
-    pub(super) const fn rest(&mut self, granted: usize) {
-        self.high = granted;
+    /// Such a request has ended, and `segments` bytes are granted in segments that the next one needs in any case.
+    pub(super) const fn rest(&mut self, segments: usize) {
+        self.segments = segments;
     }
 
     /// Leaves room for nothing until more is granted than now.
@@ -168,11 +191,12 @@ mod tests {
         bound.end_request(0);
         bound.end_request(0);
         assert!(bound.is_usual(160) && !bound.is_usual(161));
+        bound.pass_time(1010, 10, 0);
         // An eighth of what is above the most that was granted since, for each interval.
         bound.see(80 + LARGE_PAGE);
-        bound.pass_time(1010, 10, 0);
+        bound.pass_time(1020, 10, 0);
         assert!(bound.is_usual(150) && !bound.is_usual(151));
-        bound.pass_time(1009 + 10 * 128, 10, 0);
+        bound.pass_time(1019 + 10 * 128, 10, 0);
         assert!(!bound.is_usual(80));
     }
 
@@ -194,18 +218,27 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_request_makes_it_the_mean() {
+    fn what_is_kept_from_request_to_request_is_the_mean() {
+        const PAGES: usize = 64 * LARGE_PAGE;
         let mut bound = Bound::new();
-        for expected in [28, 41, 46, 64, 64] {
-            bound.see(64);
-            bound.end_request(0);
-            assert_eq!(bound.room(0), expected);
+        let room = |bound: &Bound, granted| bound.room(granted) * 64 / PAGES;
+        bound.see(2 * PAGES);
+        let mut end = |segments, left| {
+            bound.begin();
+            bound.see_segments(segments);
+            // Nothing else counts but what was granted at once.
+            assert_eq!(room(&bound, 0), 128);
+            bound.end_request(left);
+            room(&bound, 0)
+        };
+        for expected in [32, 48, 56, 60, 62, 63, 63, 63, 63, 63] {
+            assert_eq!(end(PAGES, 0), expected);
         }
-        // A request that needs less counts at once; what is granted still counts whole.
-        bound.end_request(16);
-        assert_eq!(bound.room(0), 35);
-        bound.end_request(40);
-        assert_eq!((bound.room(0), bound.room(40)), (40, 0));
+        // Near enough.
+        assert_eq!(end(PAGES, 0), 64);
+        assert_eq!(end(0, PAGES / 2), 48);
+        assert_eq!(end(0, PAGES / 2), 40);
+        assert_eq!(room(&bound, PAGES / 2), 8);
         bound.close();
         assert_eq!((bound.room(0), bound.is_usual(1)), (0, false));
         bound.pass_time(99, 10, 0);

@@ -281,6 +281,21 @@ impl Kept {
         Some(coldest.part(keep, coldest.size - keep))
     }
 
+    /// `size` bytes of the piece at the highest address: those of which segments are taken last. `None` if nothing that long is
+    /// kept.
+    pub(super) fn needed_last(&self, size: usize, ways: Ways) -> Option<(NonNull<u8>, usize)> {
+        let last = Some(&self.last).filter(|last| last.size > 0);
+        let highest = self
+            .pieces()
+            .iter()
+            .chain(last)
+            .max_by_key(|piece| piece.start.addr())?;
+        let size = size.next_multiple_of(ways.unit);
+        let rest = highest.size.checked_sub(size)?;
+        let offset = if highest.warm_end { 0 } else { rest };
+        Some((highest.part(offset, size).start()?, size))
+    }
+
     /// Puts a part of a piece back that was taken out whole, in the place of the coldest: it was there before.
     fn put_rest(&mut self, piece: Piece, offset: usize, size: usize) {
         if size == 0 {

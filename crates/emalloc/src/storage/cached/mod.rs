@@ -1,9 +1,10 @@
 //! The wrapper `cached`: keeps freed segments warm for the next heap. Owns the public item and what its users may ask;
-//! how much is kept is in `bound.rs`, the table in `kept.rs`, the place in front of it in `slot.rs`, how all are used in
-//! `serve.rs`. Nobody ever waits for another thread here.
+//! how much is kept is in `bound.rs`, the table in `kept.rs`, the place in front of it in `slot.rs`, the end of a request in `requests.rs`,
+//! how all are used in `serve.rs`. Nobody ever waits for another thread here.
 
 mod bound;
 mod kept;
+mod requests;
 mod serve;
 mod slot;
 
@@ -30,7 +31,7 @@ const MUCH: usize = 2 * LARGE_PAGE;
 /// What is granted and what is kept are together never more than what was granted at once at some time before:
 /// keeping adds nothing to the peak. That bound falls: at each call, but at most once per interval, by half of
 /// what it is above the most that was granted since (after a longer silence: half for each interval that has passed, and
-/// above what is granted now); with [`per_request`](Self::per_request) also at the end of each request. What is kept beyond it goes back, the coldest first.
+/// above what is granted now); with [`per_request`](Self::per_request) less is kept at the end of each request. What is kept beyond it goes back, the coldest first.
 /// Without calls nothing happens; [`trim`](Storage::trim) gives all back at once. When the
 /// storage inside refuses, all is given back and it is asked again.
 ///
@@ -63,6 +64,8 @@ pub struct Cached<S: Storage> {
     at_rest: AtomicBool,
     /// Bytes granted and not freed.
     granted: AtomicUsize,
+    /// As many of them as are in segments.
+    segments: AtomicUsize,
     /// Bytes that are being asked for. They need room, but may yet be refused.
     asked: AtomicUsize,
     /// What the table holds, for whoever asks without entering.
@@ -97,6 +100,7 @@ impl<S: Storage> Cached<S> {
             slot: Slot::new(),
             at_rest: AtomicBool::new(false),
             granted: AtomicUsize::new(0),
+            segments: AtomicUsize::new(0),
             asked: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             hits: AtomicUsize::new(0),
@@ -123,9 +127,10 @@ impl<S: Storage> Cached<S> {
         self
     }
 
-    /// Makes the bound, at the end of each request, the mean of what requests needed, in which each one counts half as
-    /// much as the next, less an eighth. The first request finds a mean of nothing; one that needed hardly more than the mean
-    /// leaves what it needed.
+    /// At the end of each request, and until something is granted again, bounds what is kept and granted by the mean of
+    /// what requests needed in segments, in which each one counts half as much as the next; what they needed besides,
+    /// for blocks larger than a segment, does not count. The first request finds a mean of nothing; where the mean comes near to what
+    /// a request needed it is that. Of what is kept then, the last 256 KiB are discarded where the storage inside can.
     #[must_use]
     pub const fn per_request(mut self) -> Self {
         self.per_request = true;
@@ -190,7 +195,9 @@ unsafe impl<S: Storage> Storage for Cached<S> {
         if !self.is_whole(size) || !align.is_power_of_two() {
             return Err(StorageError::Unsupported);
         }
-        self.obtain(size, self.aligned(align))
+        let grant = self.obtain(size, self.aligned(align))?;
+        self.count_resized(0, size, align);
+        Ok(grant)
     }
 
     unsafe fn free(&self, start: NonNull<u8>, size: usize, align: usize) {
@@ -204,6 +211,7 @@ unsafe impl<S: Storage> Storage for Cached<S> {
             warm_end: false,
         };
         self.put(piece, size);
+        self.count_resized(size, 0, align);
     }
 
     unsafe fn leave(&self, start: NonNull<u8>, size: usize, align: usize) {
@@ -230,26 +238,30 @@ unsafe impl<S: Storage> Storage for Cached<S> {
             return Err(StorageError::Unsupported);
         }
         if new > old && self.absorb(start, old, new) {
+            self.count_resized(old, new, align);
             return Ok(());
         }
         if self.had_better_move(old, new, align) {
             return Err(StorageError::Unsupported);
         }
         if new < old && self.ways().divisible {
-            // SAFETY: the caller uses this part no more, and parts may be freed.
-            unsafe {
-                self.free(
-                    start.add(new),
-                    old - new,
-                    self.inner.capabilities().granularity,
-                )
+            let part = Piece {
+                // SAFETY: inside the caller's grant, which uses this part no more; and parts may be freed.
+                start: unsafe { start.add(new) }.as_ptr(),
+                size: old - new,
+                align: self.inner.capabilities().granularity,
+                warm_end: false,
             };
+            self.put(part, old - new);
+            self.count_resized(old, new, align);
             return Ok(());
         }
         // SAFETY: as for `free`; a refusal leaves the grant as it was, so it can be tried again.
         self.changing(old, new, || unsafe {
             self.inner.resize(start, old, new, align)
-        })
+        })?;
+        self.count_resized(old, new, align);
+        Ok(())
     }
 
     unsafe fn move_resize(
@@ -262,9 +274,9 @@ unsafe impl<S: Storage> Storage for Cached<S> {
         if !self.is_whole(new) {
             return Err(StorageError::Unsupported);
         }
-        let align = self.aligned(align);
+        let strict = self.aligned(align);
         if new > old
-            && let Some(warm) = self.take_warm(old, new, align)
+            && let Some(warm) = self.take_warm(old, new, strict)
         {
             // Copying takes less time than bringing in as many pages as are new.
             // SAFETY: both are at least `old` bytes long, and nobody else's.
@@ -272,20 +284,23 @@ unsafe impl<S: Storage> Storage for Cached<S> {
             let piece = Piece {
                 start: start.as_ptr(),
                 size: old,
-                align,
+                align: strict,
                 warm_end: false,
             };
             // Counted already: to the caller it is one grant that changed.
             self.put(piece, 0);
+            self.count_resized(old, new, align);
             return Ok(Grant {
                 start: warm,
                 zeroed: false,
             });
         }
         // SAFETY: as for `free`; a refusal leaves the grant as it was, so it can be tried again.
-        self.changing(old, new, || unsafe {
-            self.inner.move_resize(start, old, new, align)
-        })
+        let grant = self.changing(old, new, || unsafe {
+            self.inner.move_resize(start, old, new, strict)
+        })?;
+        self.count_resized(old, new, align);
+        Ok(grant)
     }
 
     unsafe fn discard(&self, start: NonNull<u8>, size: usize) -> bool {
@@ -373,43 +388,6 @@ mod tests {
         assert_eq!(storage.inner().counts().freed, 2);
         assert_eq!(storage.trim(), SIZE);
         assert_eq!(storage.inner().counts().live_grants, 0);
-    }
-
-    #[test]
-    fn requests_that_are_all_alike_leave_the_table_alone() {
-        const SIZE: usize = 64 << 10;
-        let storage = Cached::new(Counting::new(MALLOC)).per_request();
-        let segment = || storage.allocate(SIZE, SIZE).unwrap().start;
-        let free = |start| {
-            // SAFETY: granted above.
-            unsafe { storage.free(start, SIZE, SIZE) };
-        };
-        let is_at_rest = || storage.at_rest.load(Ordering::Relaxed);
-        let request = || {
-            free(segment());
-            storage.request_ended();
-        };
-        let lasting = segment();
-        (0..8).for_each(|_| request());
-        let misses = storage.misses();
-        for _ in 0..100 {
-            request();
-            assert!(is_at_rest() && storage.slot.bytes() == SIZE);
-        }
-        // One that needs more is counted.
-        let more = [segment(), segment()];
-        more.into_iter().for_each(free);
-        storage.request_ended();
-        assert!(!is_at_rest());
-        (0..8).for_each(|_| request());
-        assert_eq!((storage.misses(), is_at_rest()), (misses + 1, true));
-        // What no request needs any more goes: the first that does without it is counted as such.
-        (0..4).for_each(|_| storage.request_ended());
-        assert_eq!(storage.cached_bytes(), 0);
-        assert_eq!(storage.inner().counts().live_bytes, SIZE);
-        assert!(is_at_rest());
-        free(lasting);
-        assert_eq!(storage.trim(), SIZE);
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl<S: Storage> Cached<S> {
     }
 
     /// As [`with_store`](Self::with_store), inside.
-    fn inside<T>(
+    pub(super) fn inside<T>(
         &self,
         mut store: Entered<'_, Store>,
         now: u64,
@@ -63,36 +63,6 @@ impl<S: Storage> Cached<S> {
         let answer = act(&mut store, ways);
         self.settle(store, ways, 0);
         answer
-    }
-
-    /// Counts the end of a request, with a bound that is the mean of requests.
-    ///
-    /// A heap that is made and ended again and again, or lives on and needs no more than it has, comes to rest: nothing is
-    /// kept, all that is granted was needed, what was put off included, and that is the mean. As long as nobody enters the
-    /// table, and what lies in the slot is used by each request, their ends change nothing.
-    #[inline]
-    pub(super) fn end_request(&self) {
-        if !(self.at_rest.load(Ordering::Relaxed) && self.slot.end_request()) {
-            self.end_request_inside();
-        }
-    }
-
-    fn end_request_inside(&self) {
-        let now = sys::millis();
-        let Some(mut store) = self.store.try_enter(FEW) else {
-            return;
-        };
-        let granted = self.granted.load(Ordering::Relaxed);
-        if store.kept.bytes() == 0 && store.bound.is_at_rest(granted) && self.slot.end_request() {
-            store.bound.rest(granted.saturating_sub(self.slot.bytes()));
-            self.at_rest.store(true, Ordering::Relaxed);
-            return;
-        }
-        self.inside(store, now, |store, _| {
-            store
-                .bound
-                .end_request(self.granted.load(Ordering::Relaxed));
-        });
     }
 
     /// Gives back what is beyond the bound less `less` bytes.
@@ -112,6 +82,7 @@ impl<S: Storage> Cached<S> {
             let granted = self.granted.load(Ordering::Relaxed);
             // Only what was granted raises the bound: a size that is refused must not.
             store.bound.see(granted);
+            store.bound.see_segments(self.in_segments());
             let asked = self.asked.load(Ordering::Relaxed);
             let room = store
                 .bound
@@ -184,7 +155,12 @@ impl<S: Storage> Cached<S> {
     fn free_put_off(&self, store: &mut Store, ways: Ways) {
         if let Some((piece, used)) = self.slot.empty() {
             let granted = self.granted.fetch_sub(piece.size, Ordering::Relaxed);
-            store.bound.see(granted - if used { 0 } else { piece.size });
+            let unused = if used { 0 } else { piece.size };
+            store.bound.see(granted - unused);
+            self.uncount_segment(piece.size);
+            store
+                .bound
+                .see_segments(self.in_segments() + piece.size - unused);
             // A segment is worth a place, but others may have filled the table since it was found empty.
             if store.kept.is_nearly_full() || !store.kept.put(piece, ways) {
                 self.give_back(piece);
@@ -204,6 +180,7 @@ impl<S: Storage> Cached<S> {
     fn give_back_put_off(&self) -> usize {
         self.slot.empty().map_or(0, |(piece, _)| {
             self.granted.fetch_sub(piece.size, Ordering::Relaxed);
+            self.uncount_segment(piece.size);
             self.give_back(piece);
             piece.size
         })
@@ -221,6 +198,7 @@ impl<S: Storage> Cached<S> {
     /// Keeps what `less` of the granted bytes were, or gives it back.
     pub(super) fn put(&self, piece: Piece, less: usize) {
         let keep = |store: &mut Store, ways| {
+            store.bound.see_segments(self.in_segments());
             // Both counts change at once, so that their sum stays below the bound.
             store
                 .bound
@@ -259,6 +237,7 @@ impl<S: Storage> Cached<S> {
         let can = self.inner.capabilities();
         let stretchable = can.move_without_copy || can.grow_in_place;
         let found = self.with_store(FEW, |store, ways| {
+            store.bound.begin();
             let step = match store.kept.take(wanted, ways) {
                 Some(piece) if piece.size == size => Step::Granted(piece),
                 Some(piece) => Step::Other(piece),
@@ -407,6 +386,7 @@ impl<S: Storage> Cached<S> {
     pub(super) fn absorb(&self, start: NonNull<u8>, old: usize, new: usize) -> bool {
         let end = start.addr().get() + old;
         self.with_store(FEW, |store, ways| {
+            store.bound.begin();
             let taken = ways.divisible && store.kept.take_at(end, new - old, ways);
             if taken {
                 self.granted.fetch_add(new - old, Ordering::Relaxed);
