@@ -155,6 +155,90 @@ fn segments_of_less_than_a_large_page_are_left_as_they_are() {
     assert_eq!(book.to_be_refilled(), 0);
 }
 
+type BookOfRegions = Book<Regions<Malloc>>;
+
+/// A store of parts of regions, and what it asks for.
+fn store_of_regions() -> (Arc<Cached<BookOfRegions>>, BookOfRegions) {
+    let book = Arc::new(Ledger::new(Regions::new(MALLOC)));
+    let storage = Cached::new(Arc::clone(&book)).with_interval(NEVER);
+    (Arc::new(storage), book)
+}
+
+#[test]
+fn small_segments_have_large_pages_together_with_what_is_kept_beside_them() {
+    let (storage, book) = store_of_regions();
+    let mut heap = Heap::builder()
+        .storage(Arc::clone(&storage))
+        .segment_size(SEGMENT / 8)
+        .retain(Retain::Bytes(0))
+        .build()
+        .unwrap();
+    let fill = |heap: &Heap| {
+        while heap.real_usage() < 20 * SEGMENT {
+            let block = heap.allocate(100_000);
+            // SAFETY: just allocated, with that size.
+            unsafe { block.write_bytes(0x5a, 100_000) };
+        }
+    };
+    fill(&heap);
+    heap.reset();
+    assert_eq!(book.to_be_refilled(), 0);
+    fill(&heap);
+    heap.check().unwrap();
+    let renewed = book.to_be_refilled();
+    assert!(
+        renewed.is_multiple_of(SEGMENT) && renewed >= 15 * SEGMENT,
+        "{renewed}"
+    );
+    for _ in 0..4 {
+        heap.reset();
+        fill(&heap);
+        heap.check().unwrap();
+    }
+    assert!(book.to_be_refilled() <= 20 * SEGMENT);
+}
+
+#[test]
+fn a_large_page_of_which_others_have_a_part_is_left_as_it_is() {
+    const PART: usize = SEGMENT / 8;
+    let (storage, book) = store_of_regions();
+    let whole = storage.allocate(8 * SEGMENT, SEGMENT).unwrap().start;
+    // SAFETY: granted above, and used no more.
+    unsafe { storage.free(whole, 8 * SEGMENT, SEGMENT) };
+    let parts = [0; 8].map(|_| storage.allocate(PART, PART).unwrap().start);
+    // SAFETY: inside one large page of the store.
+    assert_eq!(parts[7], unsafe { parts[0].add(7 * PART) });
+    for (i, part) in parts.into_iter().enumerate() {
+        // SAFETY: granted above.
+        unsafe { part.write_bytes(i as u8 + 1, PART) };
+    }
+    // All but the first and the last are kept, in one piece. Nobody may lose what is in those.
+    for part in &parts[2..7] {
+        // SAFETY: granted above, and used no more.
+        unsafe { storage.free(*part, PART, PART) };
+    }
+    // SAFETY: a grant in which nothing is needed.
+    unsafe { storage.will_refill(parts[1], PART) };
+    assert_eq!(book.to_be_refilled(), 0);
+    for i in [0, 7] {
+        // SAFETY: granted above, and written.
+        assert_eq!(unsafe { parts[i].add(PART - 1).read() }, i as u8 + 1);
+    }
+    for i in [0, 7] {
+        // SAFETY: granted above, and used no more.
+        unsafe { storage.free(parts[i], PART, PART) };
+    }
+    // What is kept lies on both sides now.
+    // SAFETY: as above.
+    unsafe { storage.will_refill(parts[1], PART) };
+    assert_eq!(book.to_be_refilled(), SEGMENT);
+    assert_eq!(storage.cached_bytes(), 8 * SEGMENT - PART);
+    // SAFETY: as above.
+    unsafe { storage.free(parts[1], PART, PART) };
+    assert_eq!(storage.trim(), 8 * SEGMENT);
+    assert_eq!(book.live(), 0);
+}
+
 #[test]
 fn what_requests_leave_is_cut_between_large_pages() {
     let book = Arc::new(Ledger::new(Regions::new(MALLOC)));
@@ -227,4 +311,37 @@ fn mappings_get_them_if_the_system_has_any() {
     assert_eq!(unsafe { bytes.add(SEGMENT).read_volatile() }, 0);
     // SAFETY: granted above.
     unsafe { MMAP_ANON.free(grant.start, 4 * SEGMENT, SEGMENT) };
+}
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[test]
+fn regions_get_them_at_once_and_stay_unmarked() {
+    let storage = Regions::new(MALLOC);
+    let grant = storage.allocate(2 * SEGMENT, SEGMENT).unwrap();
+    let bytes = grant.start.as_ptr();
+    // SAFETY: just granted.
+    unsafe { bytes.write_bytes(0x5a, 2 * SEGMENT) };
+    // SAFETY: the first half of the grant, of which nobody needs anything.
+    unsafe { storage.will_refill(grant.start, SEGMENT) };
+    // SAFETY: inside the grant.
+    assert_eq!(unsafe { bytes.add(SEGMENT).read_volatile() }, 0x5a);
+    let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let range = |line: &str| {
+        let (start, rest) = line.split_once('-')?;
+        let (end, _) = rest.split_once(' ')?;
+        let number = |digits| usize::from_str_radix(digits, 16).ok();
+        Some(number(start)?..number(end)?)
+    };
+    let flags = smaps
+        .lines()
+        .skip_while(|line| !range(line).is_some_and(|range| range.contains(&bytes.addr())))
+        .find_map(|line| line.strip_prefix("VmFlags:"))
+        .unwrap();
+    // Whoever has a part of this next may need no more than that.
+    assert!(
+        !flags.split_whitespace().any(|flag| flag == "hg"),
+        "{flags}"
+    );
+    // SAFETY: granted above.
+    unsafe { storage.free(grant.start, 2 * SEGMENT, SEGMENT) };
 }

@@ -260,7 +260,8 @@ pub unsafe trait Storage: Send {
     /// give them back, so that the system brings in large ones instead. What lies there is lost then (it may read as anything).
     ///
     /// # Safety
-    /// As for [`will_fill`](Self::will_fill), and nobody needs what lies there.
+    /// As for [`will_fill`](Self::will_fill), and nobody needs what lies there. (Where grants are divisible, those that lie side
+    /// by side are one, here too.)
     unsafe fn will_refill(&self, start: NonNull<u8>, size: usize) {
         let _ = (start, size);
     }

@@ -7,9 +7,10 @@ use super::free_runs::{FreeRuns, GRAIN};
 use super::shared_runs::SharedRuns;
 use super::try_cell::{Entered, FEW, MANY, TryCell};
 use super::{Capabilities, Grant, Storage, StorageError};
-use crate::layout::{PAGE, round_up};
+use crate::layout::{LARGE_PAGE, PAGE, round_up};
+use crate::sys;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// Bytes of a region, unless a request needs more: addresses, mostly. Memory is what is touched.
 const REGION: usize = if usize::BITS == 64 { 64 << 20 } else { 4 << 20 };
@@ -48,6 +49,8 @@ pub struct Regions<S: Storage> {
     new: Arrivals<Region>,
     /// Bytes that the smallest region there was hands out.
     least: AtomicUsize,
+    /// Whether the system brought none in when it was asked to.
+    no_large_pages: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -89,6 +92,7 @@ impl<S: Storage> Regions<S> {
             }),
             new: Arrivals::new(),
             least: AtomicUsize::new(usize::MAX),
+            no_large_pages: AtomicBool::new(false),
         }
     }
 
@@ -226,6 +230,34 @@ impl<S: Storage> Regions<S> {
             self.give_back(keep, Some(start));
         }
     }
+
+    /// Gives whole large pages back and brings them in again as such, at once: they stay marked for no longer than that, for
+    /// whoever is granted a part of them later may need no more than that part.
+    ///
+    /// # Safety
+    /// As for [`Storage::will_refill`].
+    unsafe fn refill(&self, start: NonNull<u8>, size: usize) {
+        let whole = (start.addr().get() | size).is_multiple_of(LARGE_PAGE);
+        if !sys::CAN_PREFER_LARGE_PAGES || !whole || self.no_large_pages.load(Ordering::Relaxed) {
+            return;
+        }
+        // SAFETY: a part of a region.
+        unsafe { self.inner.will_fill(start, size) };
+        // SAFETY: as above, and nobody needs what lies there.
+        if unsafe { self.inner.discard(start, size) } {
+            for offset in (0..size).step_by(LARGE_PAGE) {
+                let first = start.as_ptr().wrapping_add(offset);
+                // SAFETY: inside that part, which holds nothing any more.
+                unsafe { first.write_volatile(0) };
+                if !sys::is_resident(first.wrapping_add(LARGE_PAGE / 2)) {
+                    self.no_large_pages.store(true, Ordering::Relaxed);
+                    break;
+                }
+            }
+        }
+        // SAFETY: a part of a region still.
+        unsafe { sys::prefer_usual_pages(start.as_ptr(), size) };
+    }
 }
 
 impl<S: Storage> Drop for Regions<S> {
@@ -304,11 +336,17 @@ unsafe impl<S: Storage> Storage for Regions<S> {
         unsafe { self.inner.discard(start, size) }
     }
 
+    unsafe fn will_refill(&self, start: NonNull<u8>, size: usize) {
+        // SAFETY: the same promise.
+        unsafe { self.refill(start, size) };
+    }
+
     fn request_ended(&self) {
         self.inner.request_ended();
     }
 
     fn trim(&self) -> usize {
+        self.no_large_pages.store(false, Ordering::Relaxed);
         // What is free was discarded, or gone with its region: only addresses are left to give.
         self.give_back(0, None);
         self.inner.trim()

@@ -111,6 +111,9 @@ pub unsafe fn discard(start: *mut u8, size: usize) -> bool {
     unsafe { libc::madvise(start.cast(), size, libc::MADV_DONTNEED) == 0 }
 }
 
+/// [`prefer_large_pages`] can have an effect.
+pub const CAN_PREFER_LARGE_PAGES: bool = true;
+
 /// Lets the system bring whole large pages in where there are none yet.
 ///
 /// # Safety
@@ -119,4 +122,21 @@ pub unsafe fn prefer_large_pages(start: *mut u8, size: usize) {
     // SAFETY: pages of the caller's mapping; how they are brought in changes nothing in what they hold. A refusal
     // (of a system without large pages) leaves all as it was.
     unsafe { libc::madvise(start.cast(), size, libc::MADV_HUGEPAGE) };
+}
+
+/// Lets the system bring in usual pages where there are none yet. Large ones that are there stay.
+///
+/// # Safety
+/// As the contract of `sys` says; a part of a mapping is fine.
+pub unsafe fn prefer_usual_pages(start: *mut u8, size: usize) {
+    // SAFETY: as for `prefer_large_pages`.
+    unsafe { libc::madvise(start.cast(), size, libc::MADV_NOHUGEPAGE) };
+}
+
+/// Whether the page at `start` is in memory, as far as the system tells.
+pub fn is_resident(start: *mut u8) -> bool {
+    let mut state = 0;
+    // SAFETY: it writes one byte for one page, and refuses what is no mapping's address.
+    let answer = unsafe { libc::mincore(start.cast(), 1, &mut state) };
+    answer == 0 && state & 1 != 0
 }

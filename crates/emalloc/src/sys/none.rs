@@ -28,6 +28,26 @@ pub unsafe fn discard_malloced(_start: *mut u8, _size: usize) -> bool {
     false
 }
 
+/// [`prefer_large_pages`] never does anything here.
+pub const CAN_PREFER_LARGE_PAGES: bool = false;
+
+/// Does nothing: memory comes in pages of one size.
+///
+/// # Safety
+/// As the contract of `sys` says.
+pub unsafe fn prefer_large_pages(_start: *mut u8, _size: usize) {}
+
+/// Does nothing.
+///
+/// # Safety
+/// As the contract of `sys` says.
+pub unsafe fn prefer_usual_pages(_start: *mut u8, _size: usize) {}
+
+/// No: nobody says.
+pub const fn is_resident(_start: *mut u8) -> bool {
+    false
+}
+
 /// Null: there is no memory to have.
 pub fn malloc(_size: usize) -> *mut u8 {
     core::ptr::null_mut()

@@ -65,8 +65,22 @@ pub unsafe fn discard(start: *mut u8, size: usize) -> bool {
     unsafe { libc::madvise(start.cast(), size, libc::MADV_FREE) == 0 }
 }
 
+/// [`prefer_large_pages`] never does anything here.
+pub const CAN_PREFER_LARGE_PAGES: bool = false;
+
 /// Does nothing: elsewhere the system sees to large pages by itself.
 ///
 /// # Safety
 /// As the contract of `sys` says.
 pub unsafe fn prefer_large_pages(_start: *mut u8, _size: usize) {}
+
+/// Does nothing.
+///
+/// # Safety
+/// As the contract of `sys` says.
+pub unsafe fn prefer_usual_pages(_start: *mut u8, _size: usize) {}
+
+/// No: nobody says.
+pub const fn is_resident(_start: *mut u8) -> bool {
+    false
+}

@@ -13,7 +13,10 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 )]
 mod kernel;
 
-pub use kernel::{CAN_MOVE, discard, prefer_large_pages, remap_in_place, remap_move};
+pub use kernel::{
+    CAN_MOVE, CAN_PREFER_LARGE_PAGES, discard, is_resident, prefer_large_pages, prefer_usual_pages,
+    remap_in_place, remap_move,
+};
 
 /// The unit of the system's memory in bytes; asked once.
 pub fn page_size() -> usize {

@@ -246,17 +246,29 @@ impl Kept {
         Some(self.remove(best?.0))
     }
 
-    /// Takes `size` bytes that begin at `address`, if they are kept.
-    pub(super) fn take_at(&mut self, address: usize, size: usize, ways: Ways) -> bool {
+    /// Whether the `size` bytes at `address` are kept, in one piece, and there are places for what lies around them and for
+    /// as much again.
+    pub(super) fn holds(&mut self, address: usize, size: usize, ways: Ways) -> bool {
         self.enter_last(ways);
-        let Some(place) =
-            self.position(|piece| piece.start.addr() == address && piece.size >= size)
-        else {
-            return false;
-        };
-        let piece = self.remove(place);
-        self.put_rest(piece, size, piece.size - size);
-        true
+        self.count + 2 <= MOST
+            && self
+                .position(|piece| covers(piece, address, size))
+                .is_some()
+    }
+
+    /// Takes the `size` bytes at `address`, if they are kept, in one piece.
+    pub(super) fn take_at(&mut self, address: usize, size: usize, ways: Ways) -> Option<Piece> {
+        self.enter_last(ways);
+        let place = self.position(|piece| covers(piece, address, size))?;
+        let piece = *self.pieces.get(place)?;
+        let (before, behind) = (address - piece.start.addr(), piece.end() - address - size);
+        if before > 0 && behind > 0 && self.count == MOST {
+            return None;
+        }
+        self.remove(place);
+        self.put_rest(piece, 0, before);
+        self.put_rest(piece, before + size, behind);
+        Some(piece.part(before, size))
     }
 
     /// Takes at least `bytes` out, or all that there is, coldest first. Answers one piece of it, or
@@ -333,4 +345,9 @@ fn offset_in(piece: Piece, wanted: Wanted) -> Option<usize> {
     } else {
         first
     })
+}
+
+/// Whether the `size` bytes at `address` are part of a piece.
+fn covers(piece: &Piece, address: usize, size: usize) -> bool {
+    piece.start.addr() <= address && piece.end() - address.min(piece.end()) >= size
 }

@@ -1,9 +1,10 @@
 //! The wrapper `cached`: keeps freed segments warm for the next heap. Owns the public item and what its users may ask;
 //! how much is kept is in `bound.rs`, the table in `kept.rs`, the place in front of it in `slot.rs`, the end of a request in `requests.rs`,
-//! how all are used in `serve.rs`. Nobody ever waits for another thread here.
+//! large pages in `large.rs`, how all are used in `serve.rs`. Nobody ever waits for another thread here.
 
 mod bound;
 mod kept;
+mod large;
 mod requests;
 mod serve;
 mod slot;
@@ -327,29 +328,13 @@ unsafe impl<S: Storage> Storage for Cached<S> {
     }
 
     unsafe fn will_fill(&self, start: NonNull<u8>, size: usize) {
-        let is_usual = |store: &mut Store, _| {
-            let granted = self.granted.load(Ordering::Relaxed);
-            store.bound.is_usual(granted)
-        };
-        if self.with_store(FEW, is_usual) == Some(true) {
-            // SAFETY: as for `free`.
-            unsafe { self.inner.will_fill(start, size) };
-        }
+        // SAFETY: the same promise.
+        unsafe { self.fill_with_large_pages(start, size) };
     }
 
     unsafe fn will_refill(&self, start: NonNull<u8>, size: usize) {
-        // Of less than whole large pages nothing would come in as one.
-        if !(start.addr().get() | size).is_multiple_of(LARGE_PAGE) {
-            return;
-        }
-        let may_renew = |store: &mut Store, _| {
-            let granted = self.granted.load(Ordering::Relaxed);
-            store.bound.renew(granted, size)
-        };
-        if self.with_store(FEW, may_renew) == Some(true) {
-            // SAFETY: the same promise.
-            unsafe { self.inner.will_refill(start, size) };
-        }
+        // SAFETY: the same promise.
+        unsafe { self.refill_with_large_pages(start, size) };
     }
 
     fn request_ended(&self) {

@@ -387,7 +387,7 @@ impl<S: Storage> Cached<S> {
         let end = start.addr().get() + old;
         self.with_store(FEW, |store, ways| {
             store.bound.begin();
-            let taken = ways.divisible && store.kept.take_at(end, new - old, ways);
+            let taken = ways.divisible && store.kept.take_at(end, new - old, ways).is_some();
             if taken {
                 self.granted.fetch_add(new - old, Ordering::Relaxed);
             }
