@@ -20,7 +20,11 @@ impl State {
                 let Some(class) = class_in(run.byte) else {
                     continue;
                 };
-                let parked = run.first().parked(&self.geometry).count();
+                let parked = run.first().parked(&self.geometry);
+                if !parked.is_sound() {
+                    return broken(Invariant::Cold, run.start());
+                }
+                let parked = parked.count();
                 match cold_in(run.byte) {
                     Some(_) if !self.cold.is_on() => return broken(Invariant::Cold, run.start()),
                     Some(_) => waiting[class] += usize::from(parked > 0),

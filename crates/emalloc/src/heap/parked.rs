@@ -41,6 +41,11 @@ impl Parked {
         Self(count as u32 * ONE).led_by(run, first)
     }
 
+    /// Whether there is a first one only if there is one.
+    pub fn is_sound(self) -> bool {
+        self.count() > 0 || self == Self::NONE
+    }
+
     /// How many.
     #[inline(always)]
     pub fn count(self) -> usize {
