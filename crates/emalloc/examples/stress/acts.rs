@@ -249,16 +249,17 @@ fn observers(heap: &Heap) {
         heap.observe(&Watcher, || some_acts(heap, 8));
         return;
     }
-    /// Takes its node away, also if an act unwinds.
-    struct Node<'a>(&'a Heap, ObserverNode);
-    impl Drop for Node<'_> {
+    /// Takes a node away, also if an act unwinds. (The node is not in here: no `&mut` may lead to it meanwhile.)
+    struct Added<'a>(&'a Heap, &'a ObserverNode);
+    impl Drop for Added<'_> {
         fn drop(&mut self) {
-            self.0.remove_observer(&raw const self.1);
+            self.0.remove_observer(self.1);
         }
     }
-    let node = Node(heap, ObserverNode::new(&Watcher));
+    let node = ObserverNode::new(&Watcher);
+    let added = Added(heap, &node);
     // SAFETY: the node and its observer live until it is taken away.
-    unsafe { heap.add_observer(&raw const node.1) };
+    unsafe { heap.add_observer(added.1) };
     some_acts(heap, 8);
 }
 

@@ -124,7 +124,7 @@ fn heap(store: &Shared) -> Option<Heap> {
 fn debug() -> Debug {
     let mut debug = Debug::new()
         .guards([0, 1, 16, 100, 4096][below(5)])
-        .guard_pages(one_in(4))
+        .guard_pages(one_in(4) && !cfg!(miri))
         .check_every([0, 1, 50][below(3)])
         .quarantine(below(300_000))
         .quarantine_blocks(below(200))

@@ -75,6 +75,7 @@ mod tests {
     use std::vec::Vec;
 
     #[test]
+    #[cfg_attr(miri, ignore = "only arithmetic, and much of it")]
     fn logarithms_and_likelihoods_are_right() {
         for step in 1..2000 {
             let x = f64::from(step) / 2000.0;
@@ -94,6 +95,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "a hundred thousand logarithms, and no pointer")]
     fn gaps_are_exponential() {
         let chance = Chance::new(7);
         let gaps: Vec<_> = (0..100_000).map(|_| chance.gap(1000) as f64).collect();

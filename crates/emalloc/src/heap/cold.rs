@@ -15,6 +15,7 @@ use core::ptr::{self, NonNull};
 
 use super::open::is_asked;
 use super::parked::Parked;
+use super::place::whole;
 use super::segment::{
     Page, PageInfo, Segment, class_in, code_in_map, cold_code, cold_in, unmarked,
 };
@@ -354,7 +355,7 @@ impl State {
     /// Puts a block on the list of the cold run of `class` at `first`, before `next`.
     #[inline(always)]
     pub fn put_in(&self, class: usize, first: Page, block: NonNull<u8>, next: *mut FreeBlock) {
-        let node = block.as_ptr().cast::<FreeBlock>();
+        let node = whole(block).as_ptr().cast::<FreeBlock>();
         let next = Cell::new(next);
         // SAFETY: the block is not in use, and it has room and alignment for a node.
         unsafe { node.write(FreeBlock { next }) };

@@ -5,7 +5,7 @@ use core::ptr::{self, NonNull};
 
 use super::Heap;
 use super::fault::{Fault, FaultKind};
-use super::place::{Place, freed_twice};
+use super::place::{Place, freed_twice, whole};
 use super::segment::{Page, Segment, page};
 use super::site::Site;
 use super::state::{List, State};
@@ -93,7 +93,7 @@ impl State {
             return false;
         }
         self.usage.sub_read(size);
-        list.push(block.as_ptr());
+        list.push(whole(block).as_ptr());
         true
     }
 

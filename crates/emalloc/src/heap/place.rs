@@ -149,3 +149,67 @@ pub(super) fn page_use(byte: u8) -> PageUse {
         _ => PageUse::Free,
     }
 }
+
+/// A block by a pointer that reaches all of it. One that comes back may have been narrowed to what the program had of it, by a
+/// reference or a `Box`; heaps write links into freed blocks, and copy what was never asked for.
+#[inline(always)]
+pub(super) fn whole(block: NonNull<u8>) -> NonNull<u8> {
+    let whole = ptr::with_exposed_provenance_mut(block.addr().get());
+    // SAFETY: the same address, which is not null.
+    unsafe { NonNull::new_unchecked(whole) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::heap::Heap;
+    use crate::storage::Fixed;
+
+    /// The same place by a pointer that may reach one byte.
+    fn narrowed(mut block: NonNull<u8>) -> NonNull<u8> {
+        // SAFETY: the block is alive, and was written.
+        NonNull::from(unsafe { block.as_mut() })
+    }
+
+    /// Only Miri sees the difference.
+    #[test]
+    fn blocks_come_back_by_pointers_that_were_narrowed() {
+        for large_from in [0, usize::MAX] {
+            let heap = Heap::builder()
+                .storage(Fixed::with_capacity(1 << 20).unwrap())
+                .segment_size(64 << 10)
+                .large_from(large_from)
+                .build()
+                .unwrap();
+            for sizes in [
+                [1, 5, 8, 40],
+                [40, 3000, 5000, 2],
+                [5000, 9000, 200_000, 100],
+            ] {
+                let mut blocks = [0; 20].map(|_| heap.allocate(sizes[0]));
+                for block in &mut blocks {
+                    // SAFETY: the block has a byte.
+                    unsafe { block.write(7) };
+                    for size in sizes {
+                        // SAFETY: it is alive, and used no more where it was.
+                        *block = unsafe { heap.resize(narrowed(*block), size) };
+                        // SAFETY: the block has that many bytes.
+                        unsafe { block.add(size - 1).write(7) };
+                        // SAFETY: the block is alive, and its first byte was written.
+                        assert_eq!(unsafe { block.read() }, 7);
+                    }
+                    // SAFETY: it is alive, and used no more.
+                    unsafe { heap.free(narrowed(*block)) };
+                    *block = heap.allocate(sizes[3]);
+                    // SAFETY: the block has a byte.
+                    unsafe { block.write(7) };
+                }
+                for block in blocks {
+                    // SAFETY: it is alive, and used no more.
+                    unsafe { heap.free(narrowed(block)) };
+                }
+            }
+            heap.check().unwrap();
+        }
+    }
+}

@@ -6,7 +6,7 @@ use core::ptr::{self, NonNull};
 use super::Heap;
 use super::error::AllocError;
 use super::pages::GROWING;
-use super::place::Place;
+use super::place::{Place, whole};
 use super::segment::{Page, Segment, code_in_map, page};
 use super::site::Site;
 use super::state::State;
@@ -30,6 +30,7 @@ impl State {
         align: usize,
         at: Site<'_>,
     ) -> *mut u8 {
+        let block = whole(block);
         // Most blocks are small before and after.
         if align <= PAGE
             && let Some(rounded) = rounded(size, align)

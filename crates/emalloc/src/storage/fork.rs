@@ -104,6 +104,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri knows no fork")]
     fn a_process_that_forks_while_another_thread_is_inside_leaves_nobody_there() {
         arm();
         for number in 0..tables().len() {
