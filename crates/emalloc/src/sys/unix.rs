@@ -151,12 +151,18 @@ pub unsafe fn close(file: c_int) {
     unsafe { libc::close(file) };
 }
 
-/// Milliseconds of a clock that never goes back. Coarse where that is cheaper.
-pub fn millis() -> u64 {
+/// What a clock shows; zero if there is no such clock.
+fn clock(which: libc::clockid_t) -> libc::timespec {
     // SAFETY: timespec is plain numbers, zero is a value of each.
     let mut now: libc::timespec = unsafe { core::mem::zeroed() };
     // SAFETY: `now` is writable; a refusal leaves it zero.
-    unsafe { libc::clock_gettime(kernel::CLOCK, &mut now) };
+    unsafe { libc::clock_gettime(which, &mut now) };
+    now
+}
+
+/// Milliseconds of a clock that never goes back. Coarse where that is cheaper.
+pub fn millis() -> u64 {
+    let now = clock(kernel::CLOCK);
     (now.tv_sec as u64) * 1000 + (now.tv_nsec as u64) / 1_000_000
 }
 
@@ -164,8 +170,7 @@ pub fn millis() -> u64 {
 pub fn local_time() -> Option<super::LocalTime> {
     // SAFETY: tm is plain numbers and a pointer, zero is a value of each.
     let mut now: libc::tm = unsafe { core::mem::zeroed() };
-    // SAFETY: null means that the answer is wanted only.
-    let seconds = unsafe { libc::time(ptr::null_mut()) };
+    let seconds = clock(libc::CLOCK_REALTIME).tv_sec;
     // SAFETY: both are valid for the call.
     if unsafe { libc::localtime_r(&seconds, &mut now) }.is_null() {
         return None;
