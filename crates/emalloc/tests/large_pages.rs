@@ -186,8 +186,10 @@ fn small_segments_have_large_pages_together_with_what_is_kept_beside_them() {
     fill(&heap);
     heap.check().unwrap();
     let renewed = book.to_be_refilled();
+    // (With 32 bits regions have room for one whole large page each.)
+    let least = if usize::BITS == 64 { 15 } else { 7 };
     assert!(
-        renewed.is_multiple_of(SEGMENT) && renewed >= 15 * SEGMENT,
+        renewed.is_multiple_of(SEGMENT) && renewed >= least * SEGMENT,
         "{renewed}"
     );
     for _ in 0..4 {

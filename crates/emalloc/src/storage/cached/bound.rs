@@ -221,7 +221,7 @@ mod tests {
     fn what_is_kept_from_request_to_request_is_the_mean() {
         const PAGES: usize = 64 * LARGE_PAGE;
         let mut bound = Bound::new();
-        let room = |bound: &Bound, granted| bound.room(granted) * 64 / PAGES;
+        let room = |bound: &Bound, granted| bound.room(granted) / LARGE_PAGE;
         bound.see(2 * PAGES);
         let mut end = |segments, left| {
             bound.begin();
