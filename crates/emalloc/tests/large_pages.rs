@@ -347,3 +347,42 @@ fn regions_get_them_at_once_and_stay_unmarked() {
     // SAFETY: granted above.
     unsafe { storage.free(grant.start, 2 * SEGMENT, SEGMENT) };
 }
+
+/// `malloc` that cannot discard, and says so.
+struct Lasting;
+
+// SAFETY: all memory is malloc's, handed through.
+unsafe impl Storage for Lasting {
+    fn name(&self) -> &str {
+        "lasting"
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let mut can = MALLOC.capabilities();
+        can.discard = false;
+        can
+    }
+
+    fn allocate(&self, size: usize, align: usize) -> Result<Grant, StorageError> {
+        MALLOC.allocate(size, align)
+    }
+
+    unsafe fn free(&self, start: NonNull<u8>, size: usize, align: usize) {
+        // SAFETY: granted by malloc above.
+        unsafe { MALLOC.free(start, size, align) };
+    }
+
+    unsafe fn discard(&self, _start: NonNull<u8>, _size: usize) -> bool {
+        panic!("it never said that it can")
+    }
+}
+
+#[test]
+fn regions_of_a_storage_that_cannot_discard_are_left_as_they_are() {
+    let regions = Regions::new(Lasting);
+    let start = regions.allocate(SEGMENT, SEGMENT).unwrap().start;
+    // SAFETY: granted above, and nobody needs what lies there.
+    unsafe { regions.will_refill(start, SEGMENT) };
+    // SAFETY: granted above, and used no more.
+    unsafe { regions.free(start, SEGMENT, SEGMENT) };
+}

@@ -237,8 +237,9 @@ impl<S: Storage> Regions<S> {
     /// # Safety
     /// As for [`Storage::will_refill`].
     unsafe fn refill(&self, start: NonNull<u8>, size: usize) {
+        let can = sys::CAN_PREFER_LARGE_PAGES && self.inner.capabilities().discard;
         let whole = (start.addr().get() | size).is_multiple_of(LARGE_PAGE);
-        if !sys::CAN_PREFER_LARGE_PAGES || !whole || self.no_large_pages.load(Ordering::Relaxed) {
+        if !can || !whole || self.no_large_pages.load(Ordering::Relaxed) {
             return;
         }
         // SAFETY: a part of a region.
