@@ -151,7 +151,6 @@ static void zend(void)
     shutdown_memory_manager(1, 0);
 }
 
-/* With USE_ZEND_ALLOC=0 the harness says so, and blocks have no size that is known. */
 static int never(void *data, const emalloc_item *item)
 {
     (void)data, (void)item;
@@ -198,6 +197,7 @@ static void where_there_is_no_heap_its_functions_can_be_called(void)
     CHECK(emalloc_heap_set_current(heap) == NULL);
 }
 
+/* With USE_ZEND_ALLOC=0 the harness says so, and blocks have no size that is known. */
 int main(int argc, char **argv)
 {
     char *text;

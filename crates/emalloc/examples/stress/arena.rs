@@ -47,6 +47,16 @@ struct Book {
     poisoned: Spans,
 }
 
+impl Book {
+    #[track_caller]
+    fn has_granted(&self, at: usize, size: usize) {
+        assert!(
+            self.granted.covers(at, at + size),
+            "{at:#x}, {size:#x} was not granted"
+        );
+    }
+}
+
 /// See the head of this file.
 #[derive(Debug)]
 pub struct Arena {
@@ -213,10 +223,7 @@ impl Arena {
     }
 
     fn take_off(&self, book: &mut Book, at: usize, size: usize, align: usize) {
-        assert!(
-            book.granted.covers(at, at + size),
-            "{at:#x}, {size:#x} was not granted"
-        );
+        book.has_granted(at, size);
         book.granted.remove(at, at + size);
         if !self.capabilities.divisible {
             assert_eq!(
@@ -302,10 +309,7 @@ unsafe impl Storage for Arena {
         self.whole(old);
         self.whole(new);
         let (book, at) = (&mut *self.book(), self.offset(start));
-        assert!(
-            book.granted.covers(at, at + old),
-            "{at:#x}, {old:#x} was not granted"
-        );
+        book.has_granted(at, old);
         if self.refuses(book) {
             return Err(StorageError::Exhausted { requested: new });
         }
@@ -341,10 +345,7 @@ unsafe impl Storage for Arena {
         self.whole(old);
         self.whole(new);
         let (book, from) = (&mut *self.book(), self.offset(start));
-        assert!(
-            book.granted.covers(from, from + old),
-            "{from:#x}, {old:#x} was not granted"
-        );
+        book.has_granted(from, old);
         let can = self.capabilities.move_without_copy && !book.random.one_in(3);
         if !can || self.refuses(book) {
             return Err(StorageError::Unsupported);
@@ -364,10 +365,7 @@ unsafe impl Storage for Arena {
         self.whole(size);
         assert!(self.capabilities.discard, "it never said so");
         let (book, at) = (&mut *self.book(), self.offset(start));
-        assert!(
-            book.granted.covers(at, at + size),
-            "{at:#x}, {size:#x} was not granted"
-        );
+        book.has_granted(at, size);
         let discards = !book.random.one_in(3);
         if discards {
             self.fill(at, at + size, LOST);
@@ -381,18 +379,12 @@ unsafe impl Storage for Arena {
 
     unsafe fn will_fill(&self, start: NonNull<u8>, size: usize) {
         let (book, at) = (self.book(), self.offset(start));
-        assert!(
-            book.granted.covers(at, at + size),
-            "{at:#x}, {size:#x} was not granted"
-        );
+        book.has_granted(at, size);
     }
 
     unsafe fn will_refill(&self, start: NonNull<u8>, size: usize) {
         let (book, at) = (&mut *self.book(), self.offset(start));
-        assert!(
-            book.granted.covers(at, at + size),
-            "{at:#x}, {size:#x} was not granted"
-        );
+        book.has_granted(at, size);
         if book.random.one_in(2) {
             self.fill(at, at + size, LOST);
         }

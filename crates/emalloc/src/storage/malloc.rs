@@ -54,11 +54,6 @@ unsafe impl Storage for Malloc {
         unsafe { sys::aligned_free(start.as_ptr()) }
     }
 
-    unsafe fn will_fill(&self, start: NonNull<u8>, size: usize) {
-        // SAFETY: a part of a grant, as the caller vouches.
-        unsafe { sys::prefer_large_pages(start.as_ptr(), size) };
-    }
-
     unsafe fn discard(&self, start: NonNull<u8>, size: usize) -> bool {
         // SAFETY: a part of a grant whose content may go, as the caller vouches.
         unsafe { sys::discard_malloced(start.as_ptr(), size) }

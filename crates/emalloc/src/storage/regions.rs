@@ -243,7 +243,7 @@ impl<S: Storage> Regions<S> {
             return;
         }
         // SAFETY: a part of a region.
-        unsafe { self.inner.will_fill(start, size) };
+        unsafe { sys::prefer_large_pages(start.as_ptr(), size) };
         // SAFETY: as above, and nobody needs what lies there.
         if unsafe { self.inner.discard(start, size) } {
             for offset in (0..size).step_by(LARGE_PAGE) {
