@@ -42,7 +42,8 @@ impl State {
         if !ptr::eq(segment.owner(), self) {
             return None;
         }
-        let code = usize::from(segment.map_at(address));
+        // SAFETY: the segment is ours, and so is no place to which a shut gate leads.
+        let code = usize::from(unsafe { self.gate.map_at(address) });
         (code < CODES).then_some(code)
     }
 

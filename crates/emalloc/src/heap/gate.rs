@@ -8,14 +8,17 @@
 use core::cell::Cell;
 use core::mem::{offset_of, size_of};
 
-use super::segment::Header;
+use super::segment::{Header, Segment};
 use super::state::{Bin, State};
+use crate::layout::GRAIN_SHIFT;
 use crate::size_class::CLASSES;
 
 /// The way from a block to its segment's header, for the fast paths.
 pub(super) struct Gate {
     /// The bits of an address that lead to its segment; none while the gate is shut.
     mask: Cell<usize>,
+    /// The bits of an address, counted in grains, that tell which grain of its segment it is.
+    grains: usize,
     /// Where all addresses lead while the gate is shut; 0 while it is open.
     nowhere: Cell<usize>,
     /// Whether a block may be freed by its size alone.
@@ -27,6 +30,7 @@ impl Gate {
     pub fn new(segment_size: usize) -> Self {
         Self {
             mask: Cell::new(!(segment_size - 1)),
+            grains: (segment_size - 1) >> GRAIN_SHIFT,
             nowhere: Cell::new(0),
             sized: Cell::new(true),
         }
@@ -63,7 +67,29 @@ impl Gate {
     /// Where the header of the block at `address` lies (see `Geometry::segment_address`), or nowhere.
     #[inline(always)]
     pub fn header_of(&self, address: usize) -> usize {
-        address.wrapping_sub(1) & self.mask.get() | self.nowhere.get()
+        // One of the two is 0.
+        self.start_of(address).wrapping_add(self.nowhere.get())
+    }
+
+    /// What the map of its segment says of the small block at `address`. Of a block that begins where a segment might, it says
+    /// what stands for a header: that is no small one.
+    ///
+    /// A block that is freed and handed out again at once waits for what is read here, so header and grain are found side by
+    /// side, and not one from the other.
+    ///
+    /// # Safety
+    /// The gate is open, and leads from `address` to a header.
+    #[inline(always)]
+    pub unsafe fn map_at(&self, address: usize) -> u8 {
+        // SAFETY: the caller says there is a header, and that the gate is open: it leads nowhere else then.
+        let segment = unsafe { Segment::at(self.start_of(address)) };
+        segment.grain(address >> GRAIN_SHIFT & self.grains)
+    }
+
+    /// Where the header of the block at `address` lies while the gate is open.
+    #[inline(always)]
+    fn start_of(&self, address: usize) -> usize {
+        address.wrapping_sub(1) & self.mask.get()
     }
 }
 
