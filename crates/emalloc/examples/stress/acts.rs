@@ -7,11 +7,12 @@ use std::ptr::{self, NonNull};
 
 use allocator_api2_02::vec::Vec as HeapVec;
 use emalloc::Heap;
-use emalloc::heap::{Item, Measure, ObserverNode};
+use emalloc::heap::{Item, Limit, Measure, ObserverNode};
 
-use crate::blocks::{allocate, free, keep, mistake, resize};
+use crate::blocks::{allocate, crowd, disperse, free, keep, mistake, resize};
 use crate::callbacks::Watcher;
-use crate::world::{AtRest, below, kind, one_in, random, say, unwind, world};
+use crate::random::SCALE;
+use crate::world::{AtRest, below, is_within_its_limit, kind, one_in, random, say, unwind, world};
 
 /// So many acts are inside of each other at most.
 const DEEPEST: usize = 4;
@@ -46,6 +47,8 @@ pub fn act(heap: &Heap) {
         58..61 => observers(heap),
         61 => mistake(heap),
         62 => current(heap),
+        63..65 => crowd(heap),
+        65..67 => disperse(heap),
         _ => {
             for _ in 0..3 {
                 if one_in(2) {
@@ -59,6 +62,13 @@ pub fn act(heap: &Heap) {
 }
 
 fn limits(heap: &Heap) {
+    /// Looks in the end, also if an act unwinds.
+    struct Looked<'a>(&'a Heap);
+    impl Drop for Looked<'_> {
+        fn drop(&mut self) {
+            is_within_its_limit(self.0);
+        }
+    }
     let limit = random(|random| random.limit());
     let what = below(8);
     say(&format!("limits {what}, {limit:?}"));
@@ -69,12 +79,22 @@ fn limits(heap: &Heap) {
         1 => {
             heap.trim();
         }
-        // May be refused: more is held.
-        2 => _ = heap.set_limit(limit),
+        2 => {
+            is_within_its_limit(heap);
+            // Mostly one that is soon met.
+            let near = Limit::Bytes(heap.real_usage().saturating_add(below(1_500_000 / SCALE)));
+            let limit = if one_in(4) { limit } else { near };
+            // May be refused: more is held.
+            _ = heap.set_limit(limit);
+            is_within_its_limit(heap);
+        }
         3 | 4 => heap.set_soft_limit(limit),
         5 => {
-            world(|world| world.limit_lifted.set(true));
-            heap.with_limit(limit, |heap| some_acts(heap, 5));
+            is_within_its_limit(heap);
+            heap.with_limit(limit, |heap| {
+                let _end = Looked(heap);
+                some_acts(heap, 5);
+            });
         }
         6 => heap.open_reserve(),
         _ => {

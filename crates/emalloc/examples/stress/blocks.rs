@@ -8,6 +8,7 @@ use std::ptr::{self, NonNull};
 use emalloc::Heap;
 use emalloc::heap::{AllocError, FaultKind, Site};
 
+use crate::random::SCALE;
 use crate::spans::other_than;
 use crate::world::{self, Block, below, is_at_rest, kind, one_in, random, say};
 
@@ -123,9 +124,44 @@ pub fn allocate(heap: &Heap) {
     }
 }
 
+/// Asks for many blocks of one size. With those of a few such crowds, runs of one class are many.
+pub fn crowd(heap: &Heap) {
+    let size = below(if one_in(4) { 3200 } else { 300 });
+    // In debug mode all blocks may be looked at each time; inside of other acts, acts are inside of this one.
+    let is_slow = kind().debug || world::world(|world| world.depth.get()) > 1;
+    let count = below(if is_slow { 30 } else { 400 } / SCALE);
+    say(&format!("crowd, {count} of {size}"));
+    for _ in 0..count {
+        let Ok(start) = heap.try_allocate(size) else {
+            return;
+        };
+        let layout = Layout::from_size_align(size, 1).expect("it is small");
+        keep(heap, start, layout, false);
+    }
+}
+
+/// Gives many blocks back: one after the other, or in no order.
+pub fn disperse(heap: &Heap) {
+    let in_order = one_in(2);
+    for _ in 0..below(world::count()) {
+        let taken = if in_order {
+            world::take_last()
+        } else {
+            world::take()
+        };
+        let Some(block) = taken else { return };
+        free_block(heap, block);
+    }
+}
+
 /// Gives a block back.
 pub fn free(heap: &Heap) {
-    let Some(block) = world::take() else { return };
+    if let Some(block) = world::take() {
+        free_block(heap, block);
+    }
+}
+
+fn free_block(heap: &Heap, block: Block) {
     say(&format!("free {block:?}"));
     block.verify(block.size);
     if is_at_rest() {
@@ -180,13 +216,20 @@ pub fn free(heap: &Heap) {
 
 /// Makes a block larger or smaller, or asks for another alignment.
 pub fn resize(heap: &Heap) {
-    let Some(block) = world::take() else { return };
+    // Most are small.
+    let taken = if one_in(2) {
+        world::take()
+    } else {
+        world::take_large()
+    };
+    let Some(block) = taken else { return };
     let other = random(|random| (random.size(), random.align()));
     let by = below(5000);
-    let size = if one_in(3) {
-        block.size.saturating_add(by)
-    } else {
-        other.0
+    let size = match below(3) {
+        0 => block.size.saturating_add(by),
+        // A part of it, or half as much again.
+        1 => block.size / 2 + below(block.size.min(2_000_000)),
+        _ => other.0,
     };
     let align = if one_in(4) { other.1 } else { block.align };
     say(&format!("resize {block:?} to {size}, {align}"));

@@ -7,17 +7,24 @@ pub const SCALE: usize = if cfg!(miri) { 6 } else { 1 };
 
 /// Numbers that follow from a seed.
 #[derive(Debug)]
-pub struct Random(u64);
+pub struct Random {
+    state: u64,
+    /// Half of the sizes are large.
+    large: bool,
+}
 
 impl Random {
     pub fn new(seed: u64) -> Self {
-        Self(seed)
+        Self {
+            state: seed,
+            large: false,
+        }
     }
 
     /// The next number, by the mixing of "splitmix64": seeds that are neighbours have nothing in common.
     pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
+        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         mixed ^ (mixed >> 31)
@@ -34,8 +41,16 @@ impl Random {
         self.below(n) == 0
     }
 
+    /// From now on half of the sizes are large ones, or few.
+    pub fn prefer_large(&mut self, large: bool) {
+        self.large = large;
+    }
+
     /// A size over the whole range, most of them small.
     pub fn size(&mut self) -> usize {
+        if self.large && self.one_in(2) {
+            return self.below(1_500_000 / SCALE);
+        }
         match self.below(20) {
             0..10 => self.below(300),
             10..14 => self.below(3200),

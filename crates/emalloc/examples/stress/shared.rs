@@ -43,6 +43,45 @@ impl Own {
     }
 }
 
+/// A word in each page of a grant, which only its owner knows.
+fn words(start: NonNull<u8>, size: usize) -> impl Iterator<Item = NonNull<u64>> {
+    let pages = (0..size).step_by(4096);
+    // SAFETY: the grant is that large.
+    pages.map(move |at| unsafe { start.add(at) }.cast())
+}
+
+/// Does nothing but take grants of few sizes and give them back, as fast as can be: so that threads meet.
+fn hurry(store: &Shared) {
+    let unit = store.capabilities().granularity.max(4096);
+    let mut own: Vec<(NonNull<u8>, usize, u64)> = Vec::new();
+    let give_back = |(start, size, word): (NonNull<u8>, usize, u64)| {
+        for place in words(start, size) {
+            // SAFETY: this thread's grant, in which a word was written there.
+            assert_eq!(unsafe { place.read() }, word, "{start:?}, {size}");
+        }
+        // SAFETY: this thread's grant, used no more.
+        unsafe { store.free(start, size, size) };
+    };
+    for _ in 0..4000 / SCALE {
+        if own.len() > 6 || one_in(2) {
+            if !own.is_empty() {
+                give_back(own.swap_remove(below(own.len())));
+            }
+            continue;
+        }
+        let size = unit.next_power_of_two() << below(4);
+        if let Ok(grant) = store.allocate(size, size) {
+            let word = random(|random| random.next());
+            for place in words(grant.start, size) {
+                // SAFETY: this thread's grant; nobody else knows it.
+                unsafe { place.write(word) };
+            }
+            own.push((grant.start, size, word));
+        }
+    }
+    own.into_iter().for_each(give_back);
+}
+
 /// Walks with some threads.
 pub fn run(seed: u64) {
     begin(seed, seed);
@@ -50,13 +89,16 @@ pub fn run(seed: u64) {
     if one_in(2) {
         store.refuse_one_in(3 + below(30));
     }
-    let threads = 2 + below(3);
+    let (threads, hurries) = (2 + below(3), one_in(2));
     std::thread::scope(|scope| {
         for _ in 0..threads {
             let (top, chance) = (store.top.clone(), random(|random| random.next()));
             scope.spawn(move || {
                 begin(seed, chance);
                 let mut own = Vec::new();
+                if hurries {
+                    hurry(&top);
+                }
                 for _ in 0..4 {
                     life(&top, 100 / SCALE);
                     directly(&top, &mut own);

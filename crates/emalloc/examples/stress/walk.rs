@@ -1,7 +1,7 @@
 //! Owns [`run`]: a walk, which follows from its seed: a store, and one heap after another on it, or many at once.
 
 use emalloc::Heap;
-use emalloc::heap::{Debug, LeakFormat, Limit, Retain};
+use emalloc::heap::{Debug, LeakFormat, Retain};
 
 use crate::acts::act;
 use crate::blocks::free;
@@ -9,7 +9,9 @@ use crate::callbacks::Busy;
 use crate::random::SCALE;
 use crate::shared;
 use crate::stores::{Shared, Store};
-use crate::world::{self, Kind, begin, below, forget, guarded, one_in, random, say, world};
+use crate::world::{
+    self, Kind, begin, below, forget, guarded, is_within_its_limit, one_in, random, say, world,
+};
 
 /// Walks.
 pub fn run(seed: u64) {
@@ -29,7 +31,6 @@ pub fn life(store: &Shared, end: usize) {
     forget();
     let debug = one_in(4);
     world(|world| {
-        world.limit_lifted.set(false);
         world.kind.set(Kind {
             checked: debug || one_in(3),
             debug,
@@ -37,7 +38,10 @@ pub fn life(store: &Shared, end: usize) {
             samples: one_in(2),
         });
     });
+    let large = one_in(4);
+    random(|random| random.prefer_large(large));
     let Some(mut heap) = heap(store) else { return };
+    world(|world| world.held.set(0));
     say(&format!(
         "a heap on {}, {:?}",
         heap.storage_name(),
@@ -55,8 +59,8 @@ pub fn life(store: &Shared, end: usize) {
         }
         if one_in(6) {
             heap.check().expect("the heap is whole");
-            is_within_its_limit(&heap);
         }
+        is_within_its_limit(&heap);
     }
     let blocks = world(|world| world.blocks.borrow().clone());
     blocks.iter().for_each(|block| block.verify(block.size));
@@ -71,19 +75,6 @@ pub fn life(store: &Shared, end: usize) {
         elsewhere(heap);
     } else {
         guarded(|| drop(heap));
-    }
-}
-
-/// The heap holds no more than it may, unless another limit was in force for a while.
-fn is_within_its_limit(heap: &Heap) {
-    if let Limit::Bytes(limit) = heap.limit()
-        && !world(|world| world.limit_lifted.get())
-    {
-        assert!(
-            heap.real_usage() <= limit,
-            "{} of {limit}",
-            heap.real_usage()
-        );
     }
 }
 
@@ -105,7 +96,7 @@ fn heap(store: &Shared) -> Option<Heap> {
     if one_in(3) {
         builder = builder.compact(below(1_000_000));
     }
-    if one_in(8) {
+    if one_in(4) {
         builder = builder.limit(random(|random| random.limit()));
     }
     if one_in(8) {

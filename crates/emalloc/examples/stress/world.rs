@@ -6,6 +6,9 @@ use std::panic::{self, AssertUnwindSafe};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use emalloc::Heap;
+use emalloc::heap::Limit;
+
 use crate::random::{Random, SCALE};
 
 /// Whether steps are printed.
@@ -78,8 +81,8 @@ pub struct World {
     pub depth: Cell<usize>,
     /// Acts so far.
     pub acts: Cell<usize>,
-    /// Whether the heap was used under another limit than its own.
-    pub limit_lifted: Cell<bool>,
+    /// What the heap held when it was looked at last: more than its limit only if it was held before that was in force.
+    pub held: Cell<usize>,
     /// Walks over the heap that are under way.
     walking: Cell<usize>,
 }
@@ -94,7 +97,7 @@ thread_local! {
         freed: RefCell::default(),
         depth: Cell::new(0),
         acts: Cell::new(0),
-        limit_lifted: Cell::new(false),
+        held: Cell::new(0),
         walking: Cell::new(0),
     };
 }
@@ -129,6 +132,7 @@ pub fn begin(seed: u64, chance: u64) {
         world.step.set(0);
         world.depth.set(0);
         world.acts.set(0);
+        world.held.set(usize::MAX);
         world.walking.set(0);
     });
     forget();
@@ -148,15 +152,53 @@ pub fn put(block: Block) {
 
 /// Any block, which is the world's no more.
 pub fn take() -> Option<Block> {
-    let count = world(|world| world.blocks.borrow().len());
+    let count = count();
     let which = below(count);
     world(|world| (count > 0).then(|| world.blocks.borrow_mut().swap_remove(which)))
 }
 
+/// The largest of some blocks, which is the world's no more.
+pub fn take_large() -> Option<Block> {
+    let count = count();
+    let some = [(); 24].map(|()| below(count));
+    world(|world| {
+        let mut blocks = world.blocks.borrow_mut();
+        let size = |&which: &usize| blocks.get(which).map(|block| block.size);
+        let which = some.into_iter().max_by_key(size)?;
+        (which < count).then(|| blocks.swap_remove(which))
+    })
+}
+
+/// The block that was put last, which is the world's no more.
+pub fn take_last() -> Option<Block> {
+    world(|world| world.blocks.borrow_mut().pop())
+}
+
+/// How many blocks there are.
+pub fn count() -> usize {
+    world(|world| world.blocks.borrow().len())
+}
+
 /// Any block.
 pub fn look() -> Option<Block> {
-    let which = below(world(|world| world.blocks.borrow().len()));
+    let which = below(count());
     world(|world| world.blocks.borrow().get(which).copied())
+}
+
+/// The heap holds no more than its limit, or than it held before that was in force. To be looked at right before and
+/// right after a limit changes.
+#[track_caller]
+pub fn is_within_its_limit(heap: &Heap) {
+    let now = heap.real_usage();
+    let before = world(|world| world.held.replace(now));
+    if let Limit::Bytes(limit) = heap.limit()
+        && !std::thread::panicking()
+    {
+        assert!(
+            now <= limit.max(before),
+            "{now} of {limit}, {before} before"
+        );
+    }
 }
 
 /// The heap is at rest as long as this lives.
