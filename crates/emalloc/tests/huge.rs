@@ -191,6 +191,30 @@ fn what_is_cut_goes_back_where_the_storage_can_cut() {
 }
 
 #[test]
+fn a_cut_that_is_refused_is_no_cut() {
+    let probe = probe(emalloc::storage::Fixed::with_capacity(32 * MIB).unwrap());
+    let heap = on(&probe, SEGMENT).build().unwrap();
+    let block = heap.allocate(16 * MIB);
+    let held = heap.real_usage();
+    // SAFETY: the block is that large.
+    unsafe { word(block, 12 * MIB).write(7) };
+    probe.inner().fail_from(1);
+    // Most of the grant is the block's still, so it stays in it.
+    assert_eq!(resize(&heap, block, 12 * MIB), block);
+    assert!(probe.inner().refused() > 0);
+    assert_eq!((heap.real_usage(), heap.usage()), (held, 12 * MIB));
+    assert_eq!(probe.counts().live_bytes, held);
+    heap.check().unwrap();
+    // SAFETY: alive, and written above.
+    assert_eq!(unsafe { word(block, 12 * MIB).read() }, 7);
+    probe.inner().never_fail();
+    // SAFETY: alive, used no more.
+    unsafe { heap.free(block) };
+    drop(heap);
+    assert_all_returned(&probe);
+}
+
+#[test]
 fn usage_speaks_of_blocks_and_not_of_room_to_spare() {
     let probe: Arc<_> = probe(Malloc);
     let heap = on(&probe, SEGMENT).build().unwrap();

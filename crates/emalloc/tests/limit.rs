@@ -233,6 +233,32 @@ fn empty_segments_make_way_for_a_huge_block_that_grows() {
 }
 
 #[test]
+fn a_huge_block_grows_no_further_than_the_limit() {
+    let storage = Fixed::with_capacity(32 * SEGMENT).unwrap();
+    let heap = Heap::builder()
+        .storage(storage)
+        .segment_size(SEGMENT)
+        .limit(Limit::Bytes(5 * SEGMENT))
+        .build()
+        .unwrap();
+    let huge = heap.allocate(4 * SEGMENT - PAGE);
+    assert_eq!(heap.real_usage(), 5 * SEGMENT);
+    for size in [4 * SEGMENT, 8 * SEGMENT] {
+        // SAFETY: the block is alive.
+        let answer = unsafe { heap.try_resize(huge, size) };
+        let held = 5 * SEGMENT;
+        assert!(
+            matches!(answer, Err(AllocError::Limit { held: h, .. }) if h == held),
+            "{answer:?}"
+        );
+        assert_eq!(heap.real_usage(), held);
+    }
+    // SAFETY: the block is alive, and as it was.
+    assert_eq!(unsafe { heap.usable_size(huge) }, Ok(4 * SEGMENT - PAGE));
+    heap.check().unwrap();
+}
+
+#[test]
 fn the_storage_is_trimmed_before_a_refusal() {
     let probe = probe(Malloc);
     let heap = on(&probe, SEGMENT)
