@@ -81,7 +81,7 @@ struct Summary {
 }
 
 fn run(requests: usize) -> Summary {
-    let tenant: Tenant = Arc::new(Budget::new(Cached::new(MALLOC), Some(TENANT_LIMIT)));
+    let tenant: Tenant = Arc::new(Budget::new(Cached::new(MALLOC), Limit::Bytes(TENANT_LIMIT)));
     let (next, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let begin = Instant::now();
     thread::scope(|workers| {

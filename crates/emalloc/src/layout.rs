@@ -1,7 +1,17 @@
 //! Owns the numbers every layer agrees on: the page, the grain, the range of segment
-//! sizes, the rounding of sizes, and how a number of bytes is said. Depends on nothing; anyone may use it.
+//! sizes, the rounding of sizes, how a number of bytes is said, and what a bound in bytes is. Depends on nothing; anyone may use it.
 
 use core::fmt;
+
+/// A bound in bytes, or none. Zero is a bound like any other and never means "none".
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Limit {
+    /// No bound.
+    #[default]
+    Unlimited,
+    /// At most so many bytes.
+    Bytes(usize),
+}
 
 /// A page: the unit in which a heap cuts its segments, in bytes.
 ///

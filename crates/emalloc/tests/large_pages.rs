@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use emalloc::heap::{Heap, Retain};
 use emalloc::storage::{
-    Budget, Cached, Capabilities, Counting, Failing, Grant, MALLOC, Malloc, Regions, Storage,
-    StorageError,
+    Budget, Cached, Capabilities, Counting, Failing, Grant, Limit, MALLOC, Malloc, Regions,
+    Storage, StorageError,
 };
 use ledger::Ledger;
 use std::ptr::NonNull;
@@ -275,7 +275,10 @@ fn every_wrapper_hands_it_on() {
     assert_eq!(heard(|book| book), [SEGMENT; 2]);
     assert_eq!(heard(Counting::new), [SEGMENT; 2]);
     assert_eq!(heard(Failing::new), [SEGMENT; 2]);
-    assert_eq!(heard(|book| Budget::new(book, None)), [SEGMENT; 2]);
+    assert_eq!(
+        heard(|book| Budget::new(book, Limit::Unlimited)),
+        [SEGMENT; 2]
+    );
     assert_eq!(
         heard(|book| Box::new(book) as Box<dyn Storage + Send>),
         [SEGMENT; 2]

@@ -401,8 +401,8 @@ proptest! {
 
     #[test]
     fn on_budget(steps in steps(), settings in settings(), bytes in 0usize..4_000_000) {
-        let tenant = Arc::new(Budget::new(Counting::new(Malloc), Some(3_000_000)));
-        let request = Budget::new(Arc::clone(&tenant), Some(bytes));
+        let tenant = Arc::new(Budget::new(Counting::new(Malloc), Limit::Bytes(3_000_000)));
+        let request = Budget::new(Arc::clone(&tenant), Limit::Bytes(bytes));
         let counting = run(request, true, &settings, &steps);
         prop_assert_eq!((counting.inner().held(), tenant.held()), (0, 0));
         assert_all_returned(tenant.inner());

@@ -78,7 +78,7 @@ fn values_boxes_limits_and_handlers() {
             Recovery::Retry
         }
     }
-    let budget = Budget::new(Fixed::new(buffer!(8)), Some(6 * SEGMENT));
+    let budget = Budget::new(Fixed::new(buffer!(8)), Limit::Bytes(6 * SEGMENT));
     let heap = Heap::builder()
         .storage(budget)
         .segment_size(SEGMENT)

@@ -7,7 +7,9 @@ mod ledger;
 use std::sync::Arc;
 
 use emalloc::heap::Heap;
-use emalloc::storage::{Budget, Cached, Counting, Failing, MALLOC, Malloc, Regions, Storage};
+use emalloc::storage::{
+    Budget, Cached, Counting, Failing, Limit, MALLOC, Malloc, Regions, Storage,
+};
 use ledger::Ledger;
 
 type Book = Arc<Ledger<Malloc>>;
@@ -28,7 +30,7 @@ fn it_goes_through_every_wrapper() {
     assert_eq!(heard(Regions::new), 2);
     assert_eq!(heard(Counting::new), 2);
     assert_eq!(heard(Failing::new), 2);
-    assert_eq!(heard(|book| Budget::new(book, None)), 2);
+    assert_eq!(heard(|book| Budget::new(book, Limit::Unlimited)), 2);
     assert_eq!(heard(|book| Box::new(book) as Box<dyn Storage>), 2);
     assert_eq!(
         heard(|book| Arc::new(book) as Arc<dyn Storage + Send + Sync>),

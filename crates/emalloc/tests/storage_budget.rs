@@ -2,7 +2,7 @@
 #![cfg(feature = "std")]
 
 use emalloc::storage::{
-    BelowHeld, Budget, Counting, Failing, Fixed, Grant, MALLOC, Storage, StorageError,
+    BelowHeld, Budget, Counting, Failing, Fixed, Grant, Limit, MALLOC, Storage, StorageError,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +20,7 @@ fn free(storage: &dyn Storage, grant: Grant, units: usize) {
 
 #[test]
 fn the_limit_is_exact_and_the_refusal_says_all() {
-    let budget = Budget::new(MALLOC, Some(4 * UNIT));
+    let budget = Budget::new(MALLOC, Limit::Bytes(4 * UNIT));
     assert_eq!(
         take(&budget, 5).unwrap_err(),
         StorageError::Limit {
@@ -46,20 +46,20 @@ fn the_limit_is_exact_and_the_refusal_says_all() {
 
 #[test]
 fn zero_is_a_limit_and_none_is_none() {
-    let nothing = Budget::new(MALLOC, Some(0));
-    assert_eq!(nothing.limit(), Some(0));
+    let nothing = Budget::new(MALLOC, Limit::Bytes(0));
+    assert_eq!(nothing.limit(), Limit::Bytes(0));
     assert!(take(&nothing, 1).is_err());
-    let anything = Budget::new(MALLOC, None);
-    assert_eq!(anything.limit(), None);
+    let anything = Budget::new(MALLOC, Limit::Unlimited);
+    assert_eq!(anything.limit(), Limit::Unlimited);
     let grant = take(&anything, 100).unwrap();
     free(&anything, grant, 100);
 }
 
 #[test]
 fn a_limit_below_what_is_held_is_refused_with_both_numbers() {
-    let budget = Budget::new(MALLOC, None);
+    let budget = Budget::new(MALLOC, Limit::Unlimited);
     let grant = take(&budget, 3).unwrap();
-    let error = budget.set_limit(Some(2 * UNIT)).unwrap_err();
+    let error = budget.set_limit(Limit::Bytes(2 * UNIT)).unwrap_err();
     assert_eq!(
         error,
         BelowHeld {
@@ -71,24 +71,27 @@ fn a_limit_below_what_is_held_is_refused_with_both_numbers() {
         error.to_string(),
         "a limit of 131072 bytes is below the 196608 bytes held"
     );
-    assert_eq!(budget.limit(), None);
-    budget.set_limit(Some(3 * UNIT)).unwrap();
+    assert_eq!(budget.limit(), Limit::Unlimited);
+    budget.set_limit(Limit::Bytes(3 * UNIT)).unwrap();
     assert!(take(&budget, 1).is_err());
-    budget.set_limit(Some(4 * UNIT)).unwrap();
+    budget.set_limit(Limit::Bytes(4 * UNIT)).unwrap();
     let more = take(&budget, 1).unwrap();
     assert!(take(&budget, 1).is_err());
-    budget.set_limit(None).unwrap();
+    budget.set_limit(Limit::Unlimited).unwrap();
     let most = take(&budget, 9).unwrap();
     for (grant, units) in [(grant, 3), (more, 1), (most, 9)] {
         free(&budget, grant, units);
     }
-    budget.set_limit(Some(0)).unwrap();
-    assert_eq!((budget.held(), budget.limit()), (0, Some(0)));
+    budget.set_limit(Limit::Bytes(0)).unwrap();
+    assert_eq!((budget.held(), budget.limit()), (0, Limit::Bytes(0)));
 }
 
 #[test]
 fn resizing_counts_the_difference() {
-    let budget = Budget::new(Fixed::with_capacity(16 * UNIT).unwrap(), Some(8 * UNIT));
+    let budget = Budget::new(
+        Fixed::with_capacity(16 * UNIT).unwrap(),
+        Limit::Bytes(8 * UNIT),
+    );
     let grant = take(&budget, 2).unwrap();
     let resize = |old: usize, new: usize| {
         // SAFETY: called with the grant's sizes as they follow each other.
@@ -106,7 +109,7 @@ fn resizing_counts_the_difference() {
     assert_eq!(resize(8, 1), Ok(()));
     assert_eq!(budget.held(), UNIT);
     // What the storage inside refuses is not counted.
-    budget.set_limit(None).unwrap();
+    budget.set_limit(Limit::Unlimited).unwrap();
     assert_eq!(resize(1, 100), Err(StorageError::Unsupported));
     assert_eq!(budget.held(), UNIT);
     free(&budget, grant, 1);
@@ -117,7 +120,7 @@ fn resizing_counts_the_difference() {
 #[test]
 fn moving_counts_the_difference() {
     use emalloc::storage::MMAP_ANON;
-    let budget = Budget::new(MMAP_ANON, Some(8 * UNIT));
+    let budget = Budget::new(MMAP_ANON, Limit::Bytes(8 * UNIT));
     let grant = take(&budget, 2).unwrap();
     // SAFETY: the grant above.
     let moved = unsafe { budget.move_resize(grant.start, 2 * UNIT, 8 * UNIT, 4096) }.unwrap();
@@ -135,7 +138,7 @@ fn moving_counts_the_difference() {
 #[test]
 fn a_refusal_inside_takes_nothing() {
     let failing = Arc::new(Failing::new(MALLOC));
-    let budget = Budget::new(Arc::clone(&failing), Some(UNIT));
+    let budget = Budget::new(Arc::clone(&failing), Limit::Bytes(UNIT));
     failing.fail_at(1);
     assert_eq!(
         take(&budget, 1).unwrap_err(),
@@ -148,9 +151,9 @@ fn a_refusal_inside_takes_nothing() {
 
 #[test]
 fn the_tenant_and_the_request_may_refuse() {
-    let tenant = Arc::new(Budget::new(MALLOC, Some(6 * UNIT)));
-    let one = Budget::new(Arc::clone(&tenant), Some(4 * UNIT));
-    let two = Budget::new(Arc::clone(&tenant), None);
+    let tenant = Arc::new(Budget::new(MALLOC, Limit::Bytes(6 * UNIT)));
+    let one = Budget::new(Arc::clone(&tenant), Limit::Bytes(4 * UNIT));
+    let two = Budget::new(Arc::clone(&tenant), Limit::Unlimited);
     let first = take(&one, 4).unwrap();
     assert!(matches!(
         take(&one, 1),
@@ -178,11 +181,11 @@ fn the_tenant_and_the_request_may_refuse() {
 fn threads_never_hold_more_than_the_tenant_may() {
     const LIMIT: usize = 10 * UNIT;
     let counting = Arc::new(Counting::new(MALLOC));
-    let tenant = Arc::new(Budget::new(Arc::clone(&counting), Some(LIMIT)));
+    let tenant = Arc::new(Budget::new(Arc::clone(&counting), Limit::Bytes(LIMIT)));
     let refusals: usize = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..4)
             .map(|_| {
-                let request = Budget::new(Arc::clone(&tenant), Some(4 * UNIT));
+                let request = Budget::new(Arc::clone(&tenant), Limit::Bytes(4 * UNIT));
                 scope.spawn(move || {
                     let mut refusals = 0;
                     for round in 0..500 {
@@ -226,7 +229,7 @@ impl Drop for StopOnDrop<'_> {
 
 #[test]
 fn a_limit_that_moves_under_threads_holds_from_the_moment_it_is_set() {
-    let budget = Budget::new(MALLOC, Some(8 * UNIT));
+    let budget = Budget::new(MALLOC, Limit::Bytes(8 * UNIT));
     let done = AtomicBool::new(false);
     let lowered = std::thread::scope(|scope| {
         // Also when an assertion below fails, else the threads would never end.
@@ -243,12 +246,12 @@ fn a_limit_that_moves_under_threads_holds_from_the_moment_it_is_set() {
         let mut lowered = 0;
         for round in 0..3000 {
             let limit = (1 + round % 8) * UNIT;
-            match budget.set_limit(Some(limit)) {
+            match budget.set_limit(Limit::Bytes(limit)) {
                 Ok(()) => {
                     lowered += 1;
                     let held = budget.held();
                     assert!(held <= limit, "{held} held, limit {limit}");
-                    assert_eq!(budget.limit(), Some(limit));
+                    assert_eq!(budget.limit(), Limit::Bytes(limit));
                 }
                 Err(error) => assert_eq!(error.limit, limit),
             }
@@ -258,7 +261,7 @@ fn a_limit_that_moves_under_threads_holds_from_the_moment_it_is_set() {
     assert!(lowered > 0);
     assert_eq!(budget.held(), 0);
     // Nothing of the arithmetic was lost on the way: all of a limit can be had, and no more.
-    budget.set_limit(Some(8 * UNIT)).unwrap();
+    budget.set_limit(Limit::Bytes(8 * UNIT)).unwrap();
     let all = take(&budget, 8).unwrap();
     assert!(budget.allocate(4096, 4096).is_err());
     free(&budget, all, 8);

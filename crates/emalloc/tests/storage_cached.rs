@@ -3,7 +3,7 @@
 #![cfg(feature = "std")]
 
 use emalloc::storage::{
-    Budget, Cached, Counting, Failing, Fixed, Grant, MALLOC, Malloc, Storage, StorageError,
+    Budget, Cached, Counting, Failing, Fixed, Grant, Limit, MALLOC, Malloc, Storage, StorageError,
 };
 use std::sync::Arc;
 use std::thread::sleep;
@@ -154,7 +154,7 @@ fn keeping_adds_nothing_to_the_peak() {
 
 #[test]
 fn a_size_that_is_refused_raises_no_bound() {
-    let inner = Arc::new(Counting::new(Budget::new(MALLOC, Some(20 * UNIT))));
+    let inner = Arc::new(Counting::new(Budget::new(MALLOC, Limit::Bytes(20 * UNIT))));
     let storage = Cached::new(Arc::clone(&inner)).with_interval(NEVER);
     let grant = take(&storage, 4);
     for units in [30, isize::MAX as usize / UNIT, usize::MAX / UNIT] {
@@ -437,7 +437,7 @@ fn the_cache_gives_way_before_memory_is_refused() {
 #[test]
 fn the_cache_gives_way_to_a_budget_also_for_a_resize() {
     let fixed = Fixed::with_capacity(64 * UNIT).unwrap();
-    let storage = Cached::new(Budget::new(fixed, Some(8 * UNIT))).with_interval(NEVER);
+    let storage = Cached::new(Budget::new(fixed, Limit::Bytes(8 * UNIT))).with_interval(NEVER);
     let first = take(&storage, 2);
     let second = take(&storage, 6);
     // SAFETY: the grants above, with their sizes.

@@ -2,7 +2,7 @@
 
 use emalloc::storage::conformance::{self, ALL_BYTES};
 use emalloc::storage::{
-    Budget, Cached, Capabilities, Counting, Failing, Fixed, Grant, MALLOC, Regions, Storage,
+    Budget, Cached, Capabilities, Counting, Failing, Fixed, Grant, Limit, MALLOC, Regions, Storage,
     StorageError, registry,
 };
 use std::ptr::NonNull;
@@ -46,8 +46,8 @@ fn every_storage_of_the_registry_in_every_wrapper() {
     for entry in registry::entries() {
         println!("{}", entry.name);
         passes_in_little(|| Ok(Cached::new(open(entry)?)));
-        passes_in_little(|| Ok(Budget::new(open(entry)?, None)));
-        passes_in_little(|| Ok(Budget::new(open(entry)?, Some(48 * MIB))));
+        passes_in_little(|| Ok(Budget::new(open(entry)?, Limit::Unlimited)));
+        passes_in_little(|| Ok(Budget::new(open(entry)?, Limit::Bytes(48 * MIB))));
         passes_in_little(|| Ok(Counting::new(open(entry)?)));
         passes_in_little(|| Ok(Failing::new(open(entry)?)));
         passes_in_little(|| Ok(Regions::new(open(entry)?)));
@@ -60,11 +60,14 @@ fn wrappers_several_deep() {
         println!("{}", entry.name);
         passes_in_little(|| {
             let cached = Cached::new(Counting::new(open(entry)?)).with_limit(4 * MIB);
-            let tenant = Budget::new(cached, Some(64 * MIB));
-            Ok(Budget::new(Failing::new(tenant), Some(48 * MIB)))
+            let tenant = Budget::new(cached, Limit::Bytes(64 * MIB));
+            Ok(Budget::new(Failing::new(tenant), Limit::Bytes(48 * MIB)))
         });
         passes_in_little(|| {
-            let budget = Budget::new(Budget::new(open(entry)?, Some(48 * MIB)), None);
+            let budget = Budget::new(
+                Budget::new(open(entry)?, Limit::Bytes(48 * MIB)),
+                Limit::Unlimited,
+            );
             Ok(Cached::new(Cached::new(budget).with_limit(2 * MIB)).with_interval(Duration::ZERO))
         });
     }
@@ -79,7 +82,7 @@ fn regions() {
     passes_in_little(|| Ok(Cached::new(Cached::new(Regions::new(Regions::new(MALLOC))))));
     passes_in_little(|| Ok(Cached::new(Regions::new(MALLOC)).with_limit(3 * 4096)));
     // A storage inside that has no room for a whole region.
-    passes_in_little(|| Ok(Regions::new(Budget::new(MALLOC, Some(48 * MIB)))));
+    passes_in_little(|| Ok(Regions::new(Budget::new(MALLOC, Limit::Bytes(48 * MIB)))));
     passes_in_little(|| Ok(Regions::new(Fixed::with_capacity(48 * MIB)?)));
     passes(|| Ok(Failing::new(Regions::new(&MALLOC))));
     passes(registry::default_storage);
@@ -92,7 +95,7 @@ fn mappings_cut_and_joined() {
     passes(|| Ok(Cached::new(MmapAnon)));
     passes(|| Ok(Cached::new(MmapAnon).with_interval(Duration::ZERO)));
     passes(|| Ok(Cached::new(MmapAnon).per_request().with_limit(MIB + 12_345)));
-    passes(|| Ok(Cached::new(Budget::new(MmapAnon, Some(80 * MIB)))));
+    passes(|| Ok(Cached::new(Budget::new(MmapAnon, Limit::Bytes(80 * MIB)))));
 }
 
 #[cfg(feature = "std")]
@@ -117,7 +120,7 @@ fn fixed_as_far_as_its_buffer_goes() {
     passes(|| {
         Ok(Cached::new(Budget::new(
             Fixed::with_capacity(64 * MIB)?,
-            None,
+            Limit::Unlimited,
         )))
     });
 }

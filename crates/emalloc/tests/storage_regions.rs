@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use emalloc::storage::{
-    Budget, Cached, Counting, Failing, Fixed, Grant, MALLOC, Malloc, Regions, Storage, StorageError,
+    Budget, Cached, Counting, Failing, Fixed, Grant, Limit, MALLOC, Malloc, Regions, Storage,
+    StorageError,
 };
 
 const MIB: usize = 1 << 20;
@@ -198,7 +199,7 @@ fn refusals_are_handed_on_and_change_nothing() {
 
 #[test]
 fn where_no_whole_region_is_to_be_had_the_size_itself_is_taken() {
-    let budget = Arc::new(Budget::new(MALLOC, Some(4 * MIB - UNIT)));
+    let budget = Arc::new(Budget::new(MALLOC, Limit::Bytes(4 * MIB - UNIT)));
     let storage = Regions::new(Arc::clone(&budget));
     let grants = [1, 2, 3].map(|units| (take(&storage, units * UNIT), units * UNIT));
     // A page each lies between one region and the next.

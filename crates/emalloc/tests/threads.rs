@@ -13,7 +13,7 @@ use std::thread;
 use common::model::Model;
 use common::probe::assert_all_returned;
 use emalloc::heap::{AllocError, Heap, HeapError, Retain};
-use emalloc::storage::{Budget, Cached, Counting, Malloc, Storage};
+use emalloc::storage::{Budget, Cached, Counting, Limit, Malloc, Storage};
 
 const SEGMENT: usize = 64 << 10;
 const THREADS: u32 = 8;
@@ -21,7 +21,7 @@ const THREADS: u32 = 8;
 /// A cache over a budget, for heaps on many threads.
 type Shared = Arc<Cached<Budget<Counting<Malloc>>>>;
 
-fn shared(limit: Option<usize>) -> Shared {
+fn shared(limit: Limit) -> Shared {
     Arc::new(Cached::new(Budget::new(Counting::new(Malloc), limit)).with_limit(4 << 20))
 }
 
@@ -45,7 +45,7 @@ fn assert_returned(storage: Shared) {
 
 #[test]
 fn a_heap_and_its_blocks_go_from_thread_to_thread() {
-    let storage = shared(None);
+    let storage = shared(Limit::Unlimited);
     let mut heap = heap(&storage, true).unwrap();
     let mut blocks: Vec<(usize, usize)> = Vec::new();
     for round in 0..20 {
@@ -111,7 +111,7 @@ fn request(heap: Heap, mut random: u32) -> (Heap, usize) {
 
 #[test]
 fn many_heaps_on_many_threads_share_a_cache_and_a_budget() {
-    let storage = shared(Some(1 << 20));
+    let storage = shared(Limit::Bytes(1 << 20));
     let refused = AtomicUsize::new(0);
     let begin = Barrier::new(THREADS as usize);
     thread::scope(|scope| {
@@ -143,7 +143,7 @@ fn many_heaps_on_many_threads_share_a_cache_and_a_budget() {
 
 #[test]
 fn another_thread_than_the_creator_ends_it() {
-    let storage = shared(None);
+    let storage = shared(Limit::Unlimited);
     let (send, receive) = channel::<(Heap, usize)>();
     let ending = thread::spawn(move || {
         let mut ended = 0;
@@ -177,7 +177,7 @@ fn another_thread_than_the_creator_ends_it() {
 
 #[test]
 fn ten_thousand_heaps_come_and_go() {
-    let storage = shared(None);
+    let storage = shared(Limit::Unlimited);
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {

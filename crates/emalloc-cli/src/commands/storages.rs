@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use emalloc::storage::conformance::{self, ALL_BYTES};
 use emalloc::storage::registry::{self, AnyStorage};
 use emalloc::storage::{
-    Budget, Cached, Capabilities, Counting, Fixed, Regions, Storage, StorageError,
+    Budget, Cached, Capabilities, Counting, Fixed, Limit, Regions, Storage, StorageError,
 };
 use serde::Serialize;
 
@@ -110,7 +110,7 @@ fn candidates() -> Vec<Candidate> {
     all.push(wrapper(
         "budget",
         "a limit that many heaps share",
-        move || Ok(Budget::new(base()?, Some(ALL_BYTES))),
+        move || Ok(Budget::new(base()?, Limit::Bytes(ALL_BYTES))),
     ));
     all.push(wrapper(
         "counting",

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use emalloc::storage::{Budget, Cached, Counting, Failing, Fixed, Malloc, Regions, Storage};
+use emalloc::storage::{Budget, Cached, Counting, Failing, Fixed, Limit, Malloc, Regions, Storage};
 
 use crate::arena::Arena;
 use crate::random::Random;
@@ -74,7 +74,7 @@ fn wrapped(
                 cached
             })
         }
-        5 => Box::new(Budget::new(inner, Some(random.below(10_000_000)))),
+        5 => Box::new(Budget::new(inner, Limit::Bytes(random.below(10_000_000)))),
         6 => Box::new(Counting::new(inner)),
         7 => {
             let failing = Failing::new(inner);

@@ -5,16 +5,7 @@ use core::cell::Cell;
 
 use super::Heap;
 use super::error::HeapError;
-
-/// A bound in bytes, or none. Zero is a bound like any other and never means "none".
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Limit {
-    /// No bound.
-    #[default]
-    Unlimited,
-    /// At most so many bytes.
-    Bytes(usize),
-}
+use crate::layout::Limit;
 
 /// How many segments stay with a heap when it is [reset](Heap::reset). The first one always does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -54,6 +54,7 @@ mod walk;
 use core::fmt;
 use core::ptr::NonNull;
 
+pub use crate::layout::Limit;
 pub use builder::{Builder, PlatformStorage};
 pub use check::{Corruption, Invariant};
 pub use collect::Collected;
@@ -67,7 +68,7 @@ pub use figures::{ClassFigures, Figures};
 pub use handler::{DefaultHandler, Handler, Recovery, SoftLimitEvent};
 #[cfg(feature = "std")]
 pub(crate) use handler::{fatal, say};
-pub use limit::{Limit, Retain};
+pub use limit::Retain;
 pub use observers::{Event, Observer, ObserverNode};
 pub use sample::{Estimate, Measure, Sampling, SiteProfile};
 pub use site::{Relayed, Site};

@@ -2,12 +2,12 @@
 //! what is held; exact between threads, without a lock, and nested by composition.
 
 use super::{Grant, Storage, StorageError, forward_storage};
-use crate::layout::Bytes;
+use crate::layout::{Bytes, Limit};
 use core::fmt;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-/// "No limit" as a number. Outside it is `None`.
+/// "No limit" as a number: no storage has more.
 const UNLIMITED: usize = usize::MAX;
 
 /// A limit on what is held from the storage inside, shared by all who hold it.
@@ -17,10 +17,10 @@ const UNLIMITED: usize = usize::MAX;
 /// A refusal is [`StorageError::Limit`] with the figures of the budget that refused.
 ///
 /// ```
-/// use emalloc::storage::{Budget, MALLOC, Storage, StorageError};
+/// use emalloc::storage::{Budget, Limit, MALLOC, Storage, StorageError};
 /// use std::sync::Arc;
-/// let tenant = Arc::new(Budget::new(MALLOC, Some(1 << 20)));
-/// let request = Budget::new(Arc::clone(&tenant), Some(256 << 10));
+/// let tenant = Arc::new(Budget::new(MALLOC, Limit::Bytes(1 << 20)));
+/// let request = Budget::new(Arc::clone(&tenant), Limit::Bytes(256 << 10));
 /// let grant = request.allocate(128 << 10, 4096)?;
 /// assert_eq!((request.held(), tenant.held()), (128 << 10, 128 << 10));
 /// assert_eq!(
@@ -40,6 +40,13 @@ pub struct Budget<S> {
     left: AtomicUsize,
     held: AtomicUsize,
     peak: AtomicUsize,
+}
+
+const fn number(limit: Limit) -> usize {
+    match limit {
+        Limit::Unlimited => UNLIMITED,
+        Limit::Bytes(bytes) => bytes,
+    }
 }
 
 /// A limit was to be set below what is held; nothing has changed.
@@ -65,12 +72,9 @@ impl fmt::Display for BelowHeld {
 impl core::error::Error for BelowHeld {}
 
 impl<S> Budget<S> {
-    /// A budget of `limit` bytes over `inner`; `None` is no limit.
-    pub const fn new(inner: S, limit: Option<usize>) -> Self {
-        let limit = match limit {
-            Some(bytes) => bytes,
-            None => UNLIMITED,
-        };
+    /// A budget over `inner`.
+    pub const fn new(inner: S, limit: Limit) -> Self {
+        let limit = number(limit);
         Self {
             inner,
             limit: AtomicUsize::new(limit),
@@ -100,17 +104,20 @@ impl<S> Budget<S> {
         self.peak.store(self.held(), Ordering::Relaxed);
     }
 
-    /// The limit in bytes; `None` is no limit.
-    pub fn limit(&self) -> Option<usize> {
-        Some(self.limit.load(Ordering::Relaxed)).filter(|&limit| limit != UNLIMITED)
+    /// The limit.
+    pub fn limit(&self) -> Limit {
+        match self.limit.load(Ordering::Relaxed) {
+            UNLIMITED => Limit::Unlimited,
+            bytes => Limit::Bytes(bytes),
+        }
     }
 
-    /// Sets the limit in bytes; `None` is no limit.
+    /// Sets the limit.
     ///
     /// # Errors
     /// [`BelowHeld`] when more is held, or is being taken by another thread at this moment.
-    pub fn set_limit(&self, limit: Option<usize>) -> Result<(), BelowHeld> {
-        let new = limit.unwrap_or(UNLIMITED);
+    pub fn set_limit(&self, limit: Limit) -> Result<(), BelowHeld> {
+        let new = number(limit);
         loop {
             let old = self.limit.load(Ordering::Acquire);
             // What the new limit lacks is taken like memory, so nobody can slip in between.

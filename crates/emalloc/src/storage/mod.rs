@@ -29,6 +29,7 @@ mod try_cell;
 #[cfg(windows)]
 mod win32;
 
+pub use crate::layout::Limit;
 pub use budget::{BelowHeld, Budget};
 pub use cached::Cached;
 pub use counting::{Counting, Counts};

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use emalloc::storage::{Budget, Cached, Counting, Fixed, Storage, StorageError};
+use emalloc::storage::{Budget, Cached, Counting, Fixed, Limit, Storage, StorageError};
 
 use crate::args::{ReplayArgs, StorageChoice};
 
@@ -25,7 +25,7 @@ pub fn build(args: &ReplayArgs) -> Result<Stack, StorageError> {
     let counting = Arc::new(Counting::new(base));
     let mut top: Shared = Box::new(Arc::clone(&counting));
     if let Some(bytes) = args.budget {
-        top = Box::new(Budget::new(top, Some(bytes)));
+        top = Box::new(Budget::new(top, Limit::Bytes(bytes)));
     }
     if let Some(bytes) = args.cached {
         top = Box::new(Cached::new(top).with_limit(bytes));
