@@ -66,6 +66,16 @@ fn a_box_drops_its_value_once_and_frees_its_block() {
 }
 
 #[test]
+fn a_box_is_shown_as_its_value() {
+    let heap = checked();
+    let boxed = heap.boxed("text");
+    assert_eq!(
+        (format!("{boxed:>6}"), format!("{boxed:?}")),
+        ("  text".into(), "\"text\"".into())
+    );
+}
+
+#[test]
 fn into_inner_and_leak_give_the_value_up() {
     let drops = Cell::new(0);
     let heap = checked();

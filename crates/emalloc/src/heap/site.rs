@@ -10,8 +10,8 @@ use core::ptr;
 
 /// A place in the program: a file and a line. Two words, and `Copy`.
 ///
-/// In Rust it is a [`Location`], in C what the macros `__FILE__` and `__LINE__` say. A call that was made on behalf of
-/// another can name that one as its [origin](Self::origin).
+/// In Rust it is a [`Location`], in C what the macros `__FILE__` and `__LINE__` say, in an interpreter the script's
+/// [file and line](Self::new). A call that was made on behalf of another can name that one as its [origin](Self::origin).
 ///
 /// ```
 /// use emalloc::heap::Site;
@@ -51,7 +51,7 @@ enum Place<'a> {
 ///
 /// #[track_caller]
 /// fn helper(heap: &Heap) {
-///     let relayed = Relayed { at: Site::here(), origin: unsafe { Site::from_c(c"a.c".as_ptr(), 7) } };
+///     let relayed = Relayed { at: Site::here(), origin: Site::new(c"a.c", 7) };
 ///     heap.allocate_at(100, Site::from(&relayed));
 ///     assert_eq!(Site::from(&relayed).origin().unwrap().line(), 7);
 /// }
@@ -81,6 +81,22 @@ impl Site<'static> {
     #[track_caller]
     pub fn here() -> Self {
         Self::from(Location::caller())
+    }
+
+    /// A place in a file that is none of the program's own: the script that an interpreter runs. Lines count up to
+    /// 2,147,483,647.
+    ///
+    /// ```
+    /// # use emalloc::heap::{Debug, Heap, LeakFormat, Site};
+    /// let heap = Heap::builder().debug(Debug::new().leaks(LeakFormat::Silent)).build()?;
+    /// heap.allocate_at(100, Site::new(c"hello.script", 42));
+    /// heap.leaks(&mut |leaks| leaks.for_each(&mut |leak| assert_eq!(leak.at.to_string(), "hello.script:42")));
+    /// # Ok::<(), emalloc::heap::HeapError>(())
+    /// ```
+    #[inline(always)]
+    pub const fn new(file: &'static CStr, line: u32) -> Self {
+        // SAFETY: it ends with NUL, and stays.
+        unsafe { Self::from_c(file.as_ptr(), line) }
     }
 
     /// A place that nobody knows.

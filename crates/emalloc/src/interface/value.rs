@@ -221,6 +221,9 @@ unsafe fn place_slice<'h, T: Copy>(place: NonNull<T>, values: &[T]) -> &'h mut [
 /// A value in a block of a heap. Dropping it runs the value's destructor and frees the block. If the box is
 /// forgotten, the block goes with the heap and the destructor does not run.
 ///
+/// The compiler tells a destructor nothing of its caller, so where reports of [debug mode](crate::heap::Debug) say who freed
+/// the block of a box that was dropped, they name this library's line; [`into_inner`](Self::into_inner) frees it at the caller's.
+///
 /// It keeps the heap from being reset or dropped:
 ///
 /// ```compile_fail,E0502
@@ -303,6 +306,12 @@ impl<T> DerefMut for HeapBox<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: the box owns the value, which is alive.
         unsafe { self.value.as_mut() }
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for HeapBox<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }
 
