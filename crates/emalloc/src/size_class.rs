@@ -235,6 +235,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "only arithmetic, and much of it")]
     fn rounding_to_an_alignment_meets_an_aligned_class() {
         for shift in 0..12 {
             let align = 1usize << shift;

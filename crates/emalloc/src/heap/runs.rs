@@ -319,6 +319,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "only arithmetic, and much of it")]
     fn lists_rise_with_the_length_and_above_means_long_enough() {
         let most = (1 << 18) - 1;
         for pages in 1..=most {
