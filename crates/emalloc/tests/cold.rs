@@ -2,25 +2,31 @@
 //! in which they were freed, and nothing is lost or handed out twice.
 
 mod common;
+#[path = "common/handlers.rs"]
+mod handlers;
 
 use std::alloc::Layout;
 use std::collections::BTreeSet;
 use std::ptr::NonNull;
 
 use common::model::Model;
-use emalloc::heap::{FaultKind, Heap, Limit, Sampling};
+use emalloc::heap::{Builder, FaultKind, Heap, Limit, Sampling};
+
 use emalloc::layout::PAGE;
 use emalloc::storage::Malloc;
+use handlers::{Telling, What, told};
 
 const SEGMENT: usize = 64 << 10;
 
-fn heap() -> Heap {
+fn builder() -> Builder<Malloc> {
     Heap::builder()
         .storage(Malloc)
         .segment_size(SEGMENT)
         .large_from(2 * SEGMENT)
-        .build()
-        .unwrap()
+}
+
+fn heap() -> Heap {
+    builder().build().unwrap()
 }
 
 /// Numbers without a pattern.
@@ -306,6 +312,22 @@ fn a_block_freed_twice_in_a_row_is_reported_wherever_runs_are_opened_and_closed(
             matches!(second.unwrap_err().kind, FaultKind::DoubleFree { .. }),
             "{number}"
         );
+    }
+    assert_eq!(heap.usage(), 0);
+    heap.check().unwrap();
+}
+
+#[test]
+fn a_handler_is_told_of_a_block_freed_twice_in_a_row_in_any_run() {
+    let heap = builder().handler(Telling).build().unwrap();
+    for (number, block) in built(&heap).into_iter().enumerate() {
+        free(&heap, block);
+        // Telling costs the most.
+        if number % 7 == 0 {
+            let told = told(|| free(&heap, block));
+            let is_it = |what: &What| matches!(what, What::Fault(fault) if matches!(fault.kind, FaultKind::DoubleFree { .. }));
+            assert!(is_it(&told.what), "{number}: {told:?}");
+        }
     }
     assert_eq!(heap.usage(), 0);
     heap.check().unwrap();
