@@ -351,3 +351,41 @@ fn offset_in(piece: Piece, wanted: Wanted) -> Option<usize> {
 fn covers(piece: &Piece, address: usize, size: usize) -> bool {
     piece.start.addr() <= address && piece.end() - address.min(piece.end()) >= size
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_held_unless_there_are_places_for_what_lies_around_two_parts() {
+        const WAYS: Ways = Ways {
+            divisible: true,
+            cut: true,
+            unit: LEAST,
+            edge: LEAST,
+        };
+        // Apart from each other, so that none are joined.
+        let at = |number: usize| (number + 1) * 8 * LEAST;
+        let mut kept = Kept::new();
+        for number in 0..MOST {
+            let holds = kept.holds(at(0) + LEAST, LEAST, WAYS);
+            assert_eq!(holds, (1..=MOST - 2).contains(&number), "{number}");
+            if number == MOST - 2 {
+                let bytes = kept.bytes();
+                for number in [0, 1] {
+                    let part = kept.take_at(at(number) + LEAST, LEAST, WAYS).unwrap();
+                    assert_eq!((part.start.addr(), part.size), (at(number) + LEAST, LEAST));
+                    kept.put(part, WAYS);
+                }
+                assert_eq!(kept.bytes(), bytes);
+            }
+            let piece = Piece {
+                start: ptr::without_provenance_mut(at(number)),
+                size: 3 * LEAST,
+                align: LEAST,
+                warm_end: false,
+            };
+            assert!(kept.put(piece, WAYS));
+        }
+    }
+}
