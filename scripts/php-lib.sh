@@ -75,6 +75,20 @@ php_link() {
 # address PROGRAM FUNCTION: where it lies in the file.
 address() { readelf -sW "$1" | awk -v name="$2" '$8 == name && !found++ { print "0x" $2 }'; }
 
+# end_of PROGRAM SECTION: where it ends in memory.
+end_of() { size -A "$1" | awk -v name="$2" '$1 == name { print $2 + $3 }'; }
+
+# maps_little STOCK OURS: fails if ours has a process map more of PHP's code than one piece of 64 KB, as the system maps it, beyond
+# what stock does. A process runs all of it, to the very end.
+maps_little() {
+    local stock ours
+    stock=$(end_of "$1" .fini) ours=$(end_of "$2" .fini)
+    [ $(((ours - 1 >> 16) - (stock - 1 >> 16))) -gt 1 ] || return 0
+    printf 'error: PHP'"'"'s own code ends at %#x (stock: %#x): %d bytes of what requests run must go behind it, as rare (order.ld), or each process maps 64 KB more\n' \
+        "$ours" "$stock" $((ours - ((stock - 1 >> 16) + 2 << 16)))
+    return 1
+}
+
 # php_swapped: the same PHP with our library in the place of Zend/zend_alloc.o: one object that defines exactly what that
 # one does; everything else in it becomes local. It lies behind PHP's own code, and something of the same size where the
 # other one was: PHP's code lies where it does in the stock build then. (16 bytes to and fro make loops faster or slower by
@@ -111,6 +125,7 @@ php_swapped() {
     [ "$(address "$WORK/stock/sapi/cli/php" execute_ex)" = "$(address "$out/sapi/cli/php" execute_ex)" ]
     # And that the commonest functions begin a line of the processor's cache.
     [ $(($(address "$out/sapi/cli/php" _emalloc) % 64)) -eq 0 ]
+    maps_little "$WORK/stock/sapi/cli/php" "$out/sapi/cli/php"
     # That it is ours: it knows our settings.
     if EMALLOC_SEGMENT_SIZE=3M "$out/sapi/cli/php" -n -r 'echo 1;' 2>"$out/probe"; then return 1; fi
     grep -q "^EMALLOC_SEGMENT_SIZE is '3M'" "$out/probe"
