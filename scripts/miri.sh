@@ -15,8 +15,8 @@ crates/emalloc/examples/stress, by the rules for references called
   tree     tree borrows; much slower
   all      one after the other
 
-Walks are shorter here and sizes smaller, without guard pages, over storages that need no system calls (arenas of the walk's own, buffers,
-malloc). Most integration tests are left out: they fill segment after segment, and take hours. Tests that Miri cannot
+Walks are shorter here and sizes smaller, without guard pages, over storages that need no system calls (arenas of the walk's own,
+buffers). Most integration tests are left out: they fill segment after segment, and take hours. Tests that Miri cannot
 run say so themselves. From a block's address to its header leads exposed provenance, because a pointer that comes back
 may have been narrowed to its block: -Zmiri-permissive-provenance.
 
