@@ -57,6 +57,20 @@ fn its_pages_count_as_free_and_join_their_neighbours_when_they_are_needed() {
 }
 
 #[test]
+fn one_of_another_length_takes_its_place() {
+    let heap = heap();
+    let longest = heap.figures().longest_free_run;
+    let blocks = [3, 5, 2].map(|pages| heap.allocate(pages * PAGE));
+    for block in blocks {
+        free(&heap, block);
+    }
+    assert_eq!(heap.usage(), 0);
+    // None is lost.
+    assert_eq!(heap.figures().longest_free_run, longest);
+    assert_eq!(heap.check(), Ok(()));
+}
+
+#[test]
 fn a_block_grows_into_it() {
     let heap = heap();
     let [first, second, _third] = [(); 3].map(|()| heap.allocate(4 * PAGE));
