@@ -1,11 +1,12 @@
-//! The large block of few pages that was freed last: the next one of its length gets its pages, and everybody else finds them
+//! Large blocks of few pages that were freed last: the next ones of their lengths get their pages, and everybody else finds them
 //! free.
 
 use std::ptr::NonNull;
 
-use emalloc::heap::{Debug, FaultKind, Heap, Item, LeakFormat, PageUse};
+use emalloc::heap::{Debug, FaultKind, Heap, Item, LeakFormat, Limit, PageUse};
 
 const PAGE: usize = 4096;
+const SEGMENT: usize = 256 << 10;
 
 fn free(heap: &Heap, block: NonNull<u8>) {
     // SAFETY: tests give blocks that are alive and used no more, or such that nothing is done with.
@@ -14,10 +15,27 @@ fn free(heap: &Heap, block: NonNull<u8>) {
 
 fn heap() -> Heap {
     Heap::builder()
-        .segment_size(256 << 10)
+        .segment_size(SEGMENT)
         .keep_buffer(true)
         .build()
         .unwrap()
+}
+
+/// A heap that is large from the beginning and has one free run, a long one. Spare runs may come to 48 pages.
+fn large() -> Heap {
+    let heap = Heap::builder()
+        .segment_size(2 * SEGMENT)
+        .large_from(0)
+        .build()
+        .unwrap();
+    while heap.figures().segments < 3 {
+        heap.allocate(heap.figures().longest_free_run);
+        heap.allocate(PAGE);
+    }
+    let figures = heap.figures();
+    assert_eq!(figures.free_pages, figures.longest_free_run);
+    assert_eq!(heap.real_usage() / 8, 48 * PAGE);
+    heap
 }
 
 #[test]
@@ -37,6 +55,111 @@ fn a_block_as_long_as_the_one_freed_last_is_that_one() {
     free(&heap, blocks[1]);
     assert_eq!(heap.allocate(4 * PAGE), blocks[1]);
     assert_eq!(heap.check(), Ok(()));
+}
+
+#[test]
+fn in_a_large_heap_there_are_many_of_each_length() {
+    let heap = large();
+    // Side by side, so that they would join.
+    let blocks = [4, 4, 1, 1, 16, 16].map(|pages| heap.allocate(pages * PAGE));
+    let _other = heap.allocate(PAGE);
+    for block in blocks {
+        free(&heap, block);
+    }
+    for number in [5, 1, 3, 2, 0, 4] {
+        let pages = [4, 4, 1, 1, 16, 16][number];
+        assert_eq!(heap.allocate(pages * PAGE), blocks[number], "{number}");
+        free(&heap, blocks[number]);
+        assert_eq!(heap.allocate(pages * PAGE - 7), blocks[number], "{number}");
+    }
+    for block in blocks {
+        free(&heap, block);
+    }
+    // Who looks at everything finds them sound, and joined afterwards.
+    assert_eq!(heap.check(), Ok(()));
+    assert_eq!(heap.allocate(42 * PAGE), blocks[0]);
+}
+
+#[test]
+fn in_a_large_heap_they_are_a_part_of_what_it_holds() {
+    let heap = large();
+    let most = heap.real_usage() / 8 / (4 * PAGE);
+    // One that is beyond that is kept alone: the others have joined, and are taken from the beginning.
+    for beyond in 0..2 {
+        let count = most + beyond;
+        let blocks: Vec<_> = (0..count).map(|_| heap.allocate(4 * PAGE)).collect();
+        let other = heap.allocate(PAGE);
+        for &block in &blocks {
+            free(&heap, block);
+        }
+        assert_eq!(heap.allocate(4 * PAGE), blocks[count - 1]);
+        assert_eq!(
+            heap.allocate(4 * PAGE),
+            blocks[if beyond == 0 { count - 2 } else { 0 }]
+        );
+        assert_eq!(heap.check(), Ok(()));
+        free(&heap, other);
+        free(&heap, blocks[count - 1]);
+        free(&heap, blocks[if beyond == 0 { count - 2 } else { 0 }]);
+        heap.collect();
+    }
+}
+
+#[test]
+fn in_a_large_heap_they_are_used_before_a_long_run_is_cut() {
+    let heap = large();
+    let blocks = [4, 6, 3, 3].map(|pages| heap.allocate(pages * PAGE));
+    let other = heap.allocate(PAGE);
+    for block in blocks {
+        free(&heap, block);
+    }
+    // Of the shortest one that is long enough; what is left of it is free, and joins nothing yet.
+    assert_eq!(heap.allocate(5 * PAGE), blocks[1]);
+    assert_eq!(
+        heap.allocate(PAGE),
+        blocks[1].map_addr(|at| at.saturating_add(5 * PAGE))
+    );
+    // None is long enough; two together are.
+    assert_eq!(heap.allocate(6 * PAGE), blocks[2]);
+    assert_eq!(heap.check(), Ok(()));
+    assert!(heap.allocate(5 * PAGE) > other);
+}
+
+#[test]
+fn in_a_large_heap_a_small_run_may_be_cut_from_one() {
+    let heap = large();
+    let [block, _other] = [(); 2].map(|()| heap.allocate(16 * PAGE));
+    free(&heap, block);
+    let small = heap.allocate(3072);
+    assert_eq!(small, block);
+    assert_eq!(heap.check(), Ok(()));
+}
+
+#[test]
+fn in_a_large_heap_nothing_is_refused_for_them() {
+    let heap = Heap::builder()
+        .segment_size(SEGMENT)
+        .large_from(0)
+        .limit(Limit::Bytes(4 * SEGMENT))
+        .build()
+        .unwrap();
+    for pages in 1..=16 {
+        let mut blocks = Vec::new();
+        while let Ok(block) = heap.try_allocate(pages * PAGE) {
+            blocks.push(block);
+        }
+        assert_eq!(heap.real_usage(), 4 * SEGMENT);
+        for &block in &blocks {
+            free(&heap, block);
+        }
+        assert_eq!((heap.usage(), heap.check()), (0, Ok(())));
+        // As long as one can be, and of all lengths.
+        let long = heap.try_allocate(50 * PAGE).unwrap();
+        assert!(heap.has_room_for(50 * PAGE));
+        free(&heap, long);
+        heap.collect();
+        assert_eq!(heap.figures().segments, 1);
+    }
 }
 
 #[test]
@@ -72,12 +195,34 @@ fn one_of_another_length_takes_its_place() {
 
 #[test]
 fn a_block_grows_into_it() {
-    let heap = heap();
-    let [first, second, _third] = [(); 3].map(|()| heap.allocate(4 * PAGE));
-    free(&heap, second);
-    // SAFETY: it is alive, and the old pointer is used no more.
-    assert_eq!(unsafe { heap.resize(first, 8 * PAGE) }, first);
-    assert_eq!(heap.check(), Ok(()));
+    for heap in [heap(), large()] {
+        let [first, second, _third] = [(); 3].map(|()| heap.allocate(4 * PAGE));
+        free(&heap, second);
+        // SAFETY: it is alive, and the old pointer is used no more.
+        assert_eq!(unsafe { heap.resize(first, 8 * PAGE) }, first);
+        assert_eq!(heap.check(), Ok(()));
+    }
+}
+
+#[test]
+fn in_a_large_heap_a_block_grows_into_one_and_leaves_the_others() {
+    // The one it grows into is the first of its list, between two, or the last.
+    for grown in 0..3 {
+        let heap = large();
+        let pairs = [(); 3].map(|()| [(); 2].map(|()| heap.allocate(4 * PAGE)));
+        let _other = heap.allocate(PAGE);
+        for [_, second] in pairs {
+            free(&heap, second);
+        }
+        let [first, second] = pairs[grown];
+        // SAFETY: it is alive, and the old pointer is used no more.
+        assert_eq!(unsafe { heap.resize(first, 7 * PAGE) }, first);
+        let others = pairs.map(|[_, second]| second).into_iter().rev();
+        for other in others.filter(|&other| other != second) {
+            assert_eq!(heap.allocate(4 * PAGE), other);
+        }
+        assert_eq!(heap.check(), Ok(()));
+    }
 }
 
 #[test]

@@ -257,11 +257,13 @@ impl State {
         let held = self.held.get() + size;
         self.held.set(held);
         self.held_peak.set(self.held_peak.get().max(held));
+        self.spares.settle(held, self.cold.from);
         self.note_need();
     }
 
     fn count_released(&self, size: usize) {
         self.held.set(self.held.get() - size);
+        self.spares.settle(self.held.get(), self.cold.from);
         self.arm_soft_limit();
     }
 
@@ -313,7 +315,7 @@ impl State {
         if pages == 0 || self.reserve_at.get().is_some() {
             return true;
         }
-        self.give_spare();
+        self.give_spares();
         let Some(run) = self.take_pages(pages, page::RESERVE, true) else {
             return false;
         };

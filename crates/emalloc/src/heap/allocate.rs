@@ -82,7 +82,7 @@ impl State {
         self.allocate_elsewhere(size, align, at)
     }
 
-    /// As [`allocate_slow`](Self::allocate_slow), for what is not of the spare's length.
+    /// As [`allocate_slow`](Self::allocate_slow), for what no spare run is of the length of.
     #[cold]
     #[inline(never)]
     fn allocate_elsewhere(&self, size: usize, align: usize, at: Site<'_>) -> *mut u8 {
@@ -286,7 +286,7 @@ impl Heap {
             return false;
         }
         let pages = class_of(size).map_or(size.div_ceil(PAGE), pages_of_class);
-        state.give_spare();
+        state.give_spares();
         if pages <= state.free_runs.longest(&state.geometry) {
             return true;
         }

@@ -35,7 +35,7 @@ impl Heap {
         self.state().allocate_or(size, at, slow)
     }
 
-    /// A block of at least `size` bytes if the heap keeps the large block that was freed last
+    /// A block of at least `size` bytes if the heap keeps a large block that was freed lately
     /// ([`Builder::keep_buffer`](super::Builder::keep_buffer)) and that is of as many pages, else null: for bindings, in which this is
     /// a way of its own for sizes above those of small blocks.
     #[inline(always)]

@@ -20,7 +20,7 @@ use super::observers::Observers;
 use super::runs::FreeRuns;
 use super::sample::Sampling;
 use super::segment::{Geometry, Kind, Segment};
-use super::spare::Spare;
+use super::spare::Spares;
 use super::state::{Bin, Fresh, List, Lists, SoftLimit, State};
 use super::usage::Usage;
 use super::{Heap, Limit, Retain};
@@ -349,7 +349,7 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
             geometry,
             fresh: [const { Fresh::none() }; _],
             run_counts: [const { Cell::new(0) }; _],
-            spare: Spare::none(options.keep_buffer),
+            spares: Spares::new(options.keep_buffer, size, options.large_from),
             free_runs: FreeRuns::new(),
             growing_end: Cell::new(0),
             nursery: Nursery::new(plan.nursery),

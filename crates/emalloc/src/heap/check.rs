@@ -22,7 +22,7 @@ pub enum Invariant {
     /// Runs tile a segment from its header to its end, each marked on every page, no two free ones side by side;
     /// a huge segment's map says where its block begins.
     PageMap,
-    /// The lists of free runs hold exactly the free runs, each in the list of its length.
+    /// The lists of free runs hold exactly the free runs, each in the list of its length; those of spare runs exactly those.
     FreeRuns,
     /// Counts of segments, empty segments, huge blocks, runs and free pages are what is there.
     Counts,
@@ -241,6 +241,10 @@ impl Heap {
             equal(Invariant::Counts, 0, sums.runs[class], runs)?;
             let short = usize::from(state.has_short_run(class));
             equal(Invariant::Counts, 0, sums.short_runs[class], short)?;
+        }
+        match state.spares.verify(&state.geometry, &state.index) {
+            Ok(entered) => equal(Invariant::FreeRuns, 0, sums.spare_pages, entered)?,
+            Err(wrong) => return broken(Invariant::FreeRuns, wrong),
         }
         state.check_cold()?;
         for class in 0..CLASSES {

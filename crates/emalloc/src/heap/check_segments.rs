@@ -17,6 +17,8 @@ pub(super) struct Sums {
     pub empty: usize,
     pub huge: usize,
     pub free_pages: usize,
+    /// Those of them that are spare.
+    pub spare_pages: usize,
     pub reserve: usize,
     pub runs: [usize; CLASSES],
     pub short_runs: [usize; CLASSES],
@@ -108,6 +110,7 @@ impl State {
             empty: 0,
             huge: 0,
             free_pages: 0,
+            spare_pages: 0,
             reserve: 0,
             runs: [0; CLASSES],
             short_runs: [0; CLASSES],
@@ -159,8 +162,11 @@ impl State {
             self.check_run(run)?;
             match run.byte {
                 page::FREE if after_free => return broken(Invariant::PageMap, at),
-                page::SPARE if !self.is_spare(run) => return broken(Invariant::PageMap, at),
-                page::SPARE | page::FREE => free += run.pages(),
+                page::FREE => free += run.pages(),
+                page::SPARE => {
+                    free += run.pages();
+                    sums.spare_pages += run.pages();
+                }
                 page::LARGE => sums.usage += run.bytes(),
                 page::RESERVE => sums.reserve += run.pages(),
                 byte => {

@@ -144,7 +144,7 @@ pub(super) type ColdRuns = [Runs; CLASSES];
 pub(super) struct Cold {
     on: Cell<bool>,
     /// A heap that holds more than this is large.
-    from: usize,
+    pub from: usize,
     /// They lie behind the state and hold nothing before.
     runs: NonNull<ColdRuns>,
 }

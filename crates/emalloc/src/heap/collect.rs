@@ -124,7 +124,7 @@ impl State {
     /// hot or cold meanwhile.
     pub fn sort_lists(&self) {
         self.close_all();
-        self.give_spare();
+        self.give_spares();
         self.join_runs();
         self.begin_sorting();
         for class in 0..CLASSES {

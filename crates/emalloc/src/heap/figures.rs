@@ -132,7 +132,7 @@ impl Heap {
     /// ```
     pub fn figures(&self) -> Figures {
         let state = self.state();
-        state.give_spare();
+        state.give_spares();
         let mut classes = [ClassFigures::default(); CLASSES];
         for (class, figures) in classes.iter_mut().enumerate() {
             *figures = state.class_figures(class);

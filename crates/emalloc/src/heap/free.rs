@@ -114,13 +114,14 @@ impl State {
     #[inline(never)]
     fn free_seldom_or_report(&self, block: NonNull<u8>, at: Site<'_>) {
         // SAFETY: only called for what `free_fast` was called for.
-        if self.cold.is_on() && unsafe { self.free_cold(block) } {
+        if unsafe { self.free_to_spare(block) } {
             return;
         }
         // SAFETY: as above.
-        if !unsafe { self.free_to_spare(block) } {
-            self.free_rest_or_report(block, at);
+        if self.cold.is_on() && unsafe { self.free_cold(block) } {
+            return;
         }
+        self.free_rest_or_report(block, at);
     }
 
     /// As [`free_or_report`](Self::free_or_report), for what lies in no cold run, or is to be looked at again.

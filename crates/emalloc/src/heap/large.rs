@@ -24,7 +24,7 @@ impl State {
     /// A block of `pages` pages at a multiple of `align` bytes, which is at least a page.
     pub fn allocate_large(&self, pages: usize, align: usize, requested: usize) -> *mut u8 {
         if align <= PAGE
-            && let Some(run) = self.take_spare(pages * PAGE)
+            && let Some(run) = self.take_spare(pages)
         {
             return self.enter_large(run, pages);
         }
@@ -119,7 +119,12 @@ impl State {
         requested: usize,
     ) -> Option<Page> {
         let take = |thorough| self.take_free_pages(pages, align, mark, thorough);
-        self.give_spare();
+        if align <= PAGE
+            && let Some(run) = self.cut_spare(pages, mark)
+        {
+            return Some(run);
+        }
+        self.give_spares();
         if let Some(run) = take(false) {
             return Some(run);
         }

@@ -9,7 +9,7 @@ use crate::layout::PAGE;
 use crate::sys;
 
 /// More bytes than most processors have caches of their own for a core.
-const CACHED: usize = 4 << 20;
+pub(super) const CACHED: usize = 4 << 20;
 
 /// A block that has grown to so many pages keeps those behind it to itself, if it can be, and is moved to where there are
 /// some: the hole it would leave is large, and it would be copied again.
@@ -20,11 +20,13 @@ pub(super) const FEW: usize = 16;
 
 impl State {
     /// Takes a run of `pages` pages, no more than [`FEW`], and marks them all `rest`. `None` if no free run is long enough,
-    /// or the first that is had better be spared.
+    /// or what is found first had better be spared.
     #[inline(always)]
     pub fn take_few_pages(&self, pages: usize, rest: u8) -> Option<Page> {
         let run = self.free_runs.find_short(&self.geometry, pages)?;
-        if run.first.start().addr() == self.growing_end.get() {
+        if run.first.start().addr() == self.growing_end.get()
+            || (run.is_long() && self.spares.come_first())
+        {
             return None;
         }
         self.take_front(run, pages, rest);
@@ -145,7 +147,7 @@ impl State {
     pub fn extend_pages(&self, run: Page, old: usize, new: usize, rest: u8) -> bool {
         let next = run.plus(old);
         if next.map() == page::SPARE {
-            self.give_spare();
+            self.give_spare(next);
         }
         if !is_free(next) {
             return false;
@@ -196,8 +198,39 @@ impl State {
     /// As [`give_pages`](Self::give_pages), in all cases, once the run is counted.
     #[inline(never)]
     fn give_pages_slow(&self, run: Page, pages: usize) {
-        // It may be all that is left in the segment.
-        self.give_spare();
+        let (segment, header) = (run.segment, run.segment.header());
+        if self.is_whole(segment, header.free_pages.get() as usize) {
+            // What is left beside it is spare.
+            self.give_spares();
+        }
+        let (first, length) = self.join(run, pages);
+        if self.is_whole(segment, length) {
+            if !self.worth_keeping(segment) {
+                return self.release_segment(segment);
+            }
+            self.empty_segments.set(self.empty_segments.get() + 1);
+        }
+        self.free_runs.insert(&self.geometry, first, length);
+    }
+
+    /// Makes a run of `pages` pages a free one that is counted as free already, and is not all that is left in its segment.
+    pub fn enter_free(&self, run: Page, pages: usize) {
+        let (first, length) = self.join(run, pages);
+        self.free_runs.insert(&self.geometry, first, length);
+    }
+
+    /// Takes a run of `pages` pages off the beginning of a spare run, the shortest that is long enough, and marks them all `rest`.
+    pub fn cut_spare(&self, pages: usize, rest: u8) -> Option<Page> {
+        let (run, length) = self.spares.pop_longer(&self.geometry, pages)?;
+        self.mark_taken(run, pages, rest);
+        if length > pages {
+            self.enter_free(run.plus(pages), length - pages);
+        }
+        Some(run)
+    }
+
+    /// Marks a run of `pages` pages as free and joins it with its neighbours, which are taken out of their lists.
+    fn join(&self, run: Page, pages: usize) -> (Page, usize) {
         run.segment.fill(run.index, pages, page::FREE);
         let (mut first, mut length) = (run, pages);
         let next = run.plus(pages);
@@ -213,14 +246,7 @@ impl State {
             first = before.first;
             length += before.pages;
         }
-        let segment = run.segment;
-        if self.is_whole(segment, length) {
-            if !self.worth_keeping(segment) {
-                return self.release_segment(segment);
-            }
-            self.empty_segments.set(self.empty_segments.get() + 1);
-        }
-        self.free_runs.insert(&self.geometry, first, length);
+        (first, length)
     }
 
     /// Marks what is no page for runs in a segment that is new.

@@ -71,7 +71,7 @@ impl State {
             self.join_runs();
         }
         self.clear_nursery();
-        self.spare.clear();
+        self.spares.clear();
         self.free_runs.clear();
         self.growing_end.set(0);
         self.empty_segments.set(0);

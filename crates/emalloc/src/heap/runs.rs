@@ -37,6 +37,14 @@ pub(super) struct FreeRun {
     list: usize,
 }
 
+impl FreeRun {
+    /// Whether it shares a list with others.
+    #[inline(always)]
+    pub fn is_long(&self) -> bool {
+        self.list >= EXACT
+    }
+}
+
 /// The list that holds runs of `pages` pages.
 #[inline(always)]
 fn list_of(pages: usize) -> usize {

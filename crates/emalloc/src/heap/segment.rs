@@ -49,7 +49,7 @@ pub(super) mod page {
     pub const RESERVE: u8 = 0xF6;
     /// A grain of the nursery that no short run has.
     pub const NURSERY: u8 = 0xF7;
-    /// The first page of the spare, whose others are as when it was a large block.
+    /// The first page of a spare run, whose others are as when it was a large block.
     pub const SPARE: u8 = 0xF8;
     /// The first grain of a large block that is sampled.
     pub const SAMPLED: u8 = 0xF9;

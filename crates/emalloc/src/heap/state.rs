@@ -17,7 +17,7 @@ use super::observers::Observers;
 use super::runs::FreeRuns;
 use super::samples::Samples;
 use super::segment::{Geometry, Segment};
-use super::spare::Spare;
+use super::spare::Spares;
 use super::usage::Usage;
 use crate::size_class::CLASSES;
 use crate::storage::{Capabilities, Storage};
@@ -101,7 +101,7 @@ pub(super) struct State {
     pub usage: Usage,
     pub gate: Gate,
     pub geometry: Geometry,
-    pub spare: Spare,
+    pub spares: Spares,
 
     pub fresh: [Fresh; CLASSES],
     /// Runs, by class.

@@ -30,7 +30,7 @@ impl State {
                 while segment.map(index) == page::LARGE_REST {
                     index -= 1;
                 }
-                // (The spare is no block any more, and only its first page says so.)
+                // (A spare run is no block any more, and only its first page says so.)
                 if unmarked(segment.map(index)) != page::LARGE {
                     return Err(not_a_block(segment, address));
                 }
