@@ -48,11 +48,7 @@ impl State {
             let grant = (grant.start, place.size, place.align);
             Segment::set_up(header, grant, Kind::Huge, self)
         };
-        let first = place.block / PAGE;
-        segment.fill(0, first, page::HEADER);
-        segment.fill(first, self.geometry.pages + 1 - first, page::HUGE_REST);
-        segment.fill(first, 1, page::HUGE);
-        segment.header().header_pages.set(first as u32);
+        self.map_huge(segment, place.block / PAGE);
         segment
             .header()
             .block
@@ -61,6 +57,14 @@ impl State {
         self.huge_segments.set(self.huge_segments.get() + 1);
         self.usage.add(self.huge_size(segment));
         (segment.byte(place.block), grant.zeroed)
+    }
+
+    /// Enters into the map of a huge segment that its block begins on page `first`.
+    pub fn map_huge(&self, segment: Segment, first: usize) {
+        segment.fill(0, first, page::HEADER);
+        segment.fill(first, self.geometry.pages + 1 - first, page::HUGE_REST);
+        segment.fill(first, 1, page::HUGE);
+        segment.header().header_pages.set(first as u32);
     }
 
     /// The block in a huge segment.

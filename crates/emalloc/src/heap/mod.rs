@@ -32,6 +32,7 @@ mod modes;
 mod nursery;
 mod observers;
 mod open;
+mod outgrown;
 mod pages;
 mod parked;
 mod place;

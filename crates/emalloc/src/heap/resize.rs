@@ -228,6 +228,17 @@ impl State {
                 self.move_sample(block, place, block.as_ptr());
                 return block.as_ptr();
             }
+            Place::Large { run, pages: old }
+                if align <= PAGE && pages > self.geometry.longest_run() =>
+            {
+                let resized = self.outgrow(run, old, rounded);
+                if !resized.is_null() {
+                    // It is a huge one by now, of which there is no mark.
+                    let segment = run.segment;
+                    self.move_sample(block, Place::Huge { segment }, resized);
+                    return resized;
+                }
+            }
             Place::Huge { segment } if aligned && !self.geometry.fits(pages, align) => {
                 let resized = self.resize_huge(segment, rounded, align);
                 if !resized.is_null() {
