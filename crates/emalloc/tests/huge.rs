@@ -14,7 +14,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use common::probe::{Probe, assert_all_returned, on, probe};
 use emalloc::heap::{Handler, Heap, Limit, Sampling, SoftLimitEvent};
 use emalloc::layout::PAGE;
-use emalloc::storage::{Counts, Grant, Malloc, Regions, Storage, StorageError, forward_storage};
+use emalloc::storage::{
+    Cached, Counts, Grant, Malloc, Regions, Storage, StorageError, forward_storage,
+};
 
 const SEGMENT: usize = 256 << 10;
 const MIB: usize = 1 << 20;
@@ -77,6 +79,31 @@ fn growing_by_little_rarely_needs_the_storage() {
         let regions = grown(emalloc::storage::Regions::new(Malloc));
         assert!((8..=most).contains(&regions), "{regions}");
     }
+}
+
+#[test]
+fn a_block_that_grows_by_much_goes_to_what_the_storage_keeps() {
+    let storage = Arc::new(Cached::new(Regions::new(Malloc)));
+    let heap = on(&storage, SEGMENT).build().unwrap();
+    let [warm, mut block] = [4 * MIB, 300 << 10].map(|size| heap.allocate(size));
+    // SAFETY: alive, and used no more.
+    unsafe { heap.free(warm) };
+    // SAFETY: alive, of that length.
+    unsafe { block.write_bytes(7, 300 << 10) };
+    let (kept, held) = (storage.cached_bytes(), heap.real_usage());
+    // To where the other was, and by little on from there.
+    for size in [600 << 10, 700 << 10, MIB] {
+        block = resize(&heap, block, size);
+        assert_eq!(block, warm, "{size}");
+        heap.check().unwrap();
+        let grown = heap.real_usage() - held;
+        assert_eq!(storage.cached_bytes(), kept - grown);
+    }
+    // SAFETY: alive, with so many bytes, of which these were written.
+    let bytes = unsafe { NonNull::slice_from_raw_parts(block, 300 << 10).as_ref() };
+    assert!(bytes.iter().all(|&byte| byte == 7));
+    drop(heap);
+    assert_eq!(storage.cached_bytes(), kept + held);
 }
 
 /// A heap with one huge block near its limit, after which `left` bytes may be held.

@@ -28,6 +28,10 @@ enum Fault {
     ResizeLosesContent,
     ResizeSpoilsOthers,
     RefusedResizeSpoils,
+    GrowsSecretly,
+    GrowForgets,
+    GrowMisaligns,
+    RefusedGrowthSpoils,
     MovesSecretly,
     MoveForgets,
     MoveMisaligns,
@@ -109,6 +113,10 @@ unsafe impl Storage for Broken {
             self.fault,
             ResizeLosesContent | ResizeSpoilsOthers | RefusedResizeSpoils | GrowsToTheAbsurd
         );
+        let grows = matches!(
+            self.fault,
+            GrowForgets | GrowMisaligns | RefusedGrowthSpoils
+        );
         let mut capabilities = Capabilities::basic(4096);
         if self.is(OddGranularity) {
             capabilities.granularity = 3000;
@@ -117,7 +125,7 @@ unsafe impl Storage for Broken {
             capabilities.zeroed = self.asked.get() > 4;
         }
         capabilities.zeroed |= self.is(NeverSaysZero);
-        capabilities.grow_in_place = resizes;
+        capabilities.grow_in_place = resizes || grows;
         capabilities.shrink_in_place = resizes;
         capabilities.discard = matches!(self.fault, DiscardSpills | RefusedDiscardSpoils);
         capabilities.divisible = self.is(FreesMoreThanThePart);
@@ -224,6 +232,33 @@ unsafe impl Storage for Broken {
         }
     }
 
+    unsafe fn grow(
+        &self,
+        start: NonNull<u8>,
+        old: usize,
+        new: usize,
+        align: usize,
+    ) -> Result<NonNull<u8>, StorageError> {
+        if self.is(RefusedGrowthSpoils) {
+            fill(start, old);
+        }
+        let grows = matches!(self.fault, GrowsSecretly | GrowForgets | GrowMisaligns);
+        if !grows || new > SLACK {
+            // SAFETY: the same promise.
+            return unsafe { self.resize(start, old, new, align) }.map(|()| start);
+        }
+        let mut grown = self.allocate(new, align)?.start;
+        if self.is(GrowMisaligns) {
+            // SAFETY: there is slack behind.
+            grown = unsafe { grown.add(64) };
+        }
+        if !self.is(GrowForgets) {
+            // SAFETY: the old grant and a new one, both at least that large.
+            unsafe { start.copy_to_nonoverlapping(grown, old) };
+        }
+        Ok(grown)
+    }
+
     unsafe fn move_resize(
         &self,
         start: NonNull<u8>,
@@ -298,6 +333,10 @@ const EXPECTED: &[(Fault, &str)] = &[
         "a change of one grant leaves the others",
     ),
     (RefusedResizeSpoils, "a refused change leaves the content"),
+    (GrowsSecretly, "a storage that can grow says so"),
+    (GrowForgets, "growing keeps the content"),
+    (GrowMisaligns, "a grown grant is aligned as it was"),
+    (RefusedGrowthSpoils, "a refused change leaves the content"),
     (MovesSecretly, "a storage that can move says so"),
     (MoveForgets, "a move brings the content along"),
     (MoveMisaligns, "a moved grant is aligned"),

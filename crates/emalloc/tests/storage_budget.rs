@@ -2,7 +2,8 @@
 #![cfg(feature = "std")]
 
 use emalloc::storage::{
-    BelowHeld, Budget, Counting, Failing, Fixed, Grant, Limit, MALLOC, Storage, StorageError,
+    BelowHeld, Budget, Cached, Counting, Failing, Fixed, Grant, Limit, MALLOC, Regions, Storage,
+    StorageError,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -114,6 +115,26 @@ fn resizing_counts_the_difference() {
     assert_eq!(budget.held(), UNIT);
     free(&budget, grant, 1);
     assert_eq!((budget.held(), budget.peak()), (0, 8 * UNIT));
+}
+
+#[test]
+fn growing_counts_the_difference_wherever_it_is() {
+    let budget = Budget::new(Cached::new(Regions::new(MALLOC)), Limit::Bytes(20 * UNIT));
+    let [warm, between, grant] = [8, 1, 2].map(|units| take(&budget, units).unwrap());
+    free(&budget, warm, 8);
+    // SAFETY: the grant above.
+    let grown = unsafe { budget.grow(grant.start, 2 * UNIT, 6 * UNIT, 4096) }.unwrap();
+    assert_eq!((grown, budget.held()), (warm.start, 7 * UNIT));
+    // SAFETY: the grant with its new size.
+    let refused = unsafe { budget.grow(grown, 6 * UNIT, 20 * UNIT, 4096) };
+    assert!(matches!(refused, Err(StorageError::Limit { .. })));
+    let grown = Grant {
+        start: grown,
+        zeroed: false,
+    };
+    free(&budget, grown, 6);
+    free(&budget, between, 1);
+    assert_eq!((budget.held(), budget.peak()), (0, 11 * UNIT));
 }
 
 #[cfg(target_os = "linux")]

@@ -169,6 +169,106 @@ fn a_smaller_piece_is_made_larger() {
     assert_eq!(book.live(), 0);
 }
 
+/// Grows a grant of `old` units. Answers where it begins then.
+fn grow(storage: &dyn Storage, grant: Grant, old: usize, new: usize) -> NonNull<u8> {
+    // SAFETY: callers pass what `take` gave them for `old` units.
+    unsafe { storage.grow(grant.start, old * UNIT, new * UNIT, 4096) }.unwrap()
+}
+
+/// A cache with pieces of so many units kept, none beside another, and a grant of two units with free memory behind it.
+fn with_kept<S: Storage + Sync>(
+    inner: S,
+    pieces: &[usize],
+) -> (Cached<Book<S>>, Book<S>, Vec<Grant>, Grant) {
+    let (storage, book) = cache(inner);
+    let kept: Vec<_> = pieces
+        .iter()
+        .map(|&units| {
+            let grant = take(&storage, units);
+            take(&storage, 1);
+            grant
+        })
+        .collect();
+    let grant = take(&storage, 2);
+    for (&grant, &units) in kept.iter().zip(pieces) {
+        free(&storage, grant, units);
+    }
+    // SAFETY: alive.
+    unsafe { grant.start.write_bytes(7, 2 * UNIT) };
+    (storage, book, kept, grant)
+}
+
+fn grows_into_what_is_kept<S: Storage + Sync>(inner: impl Fn() -> S) {
+    // To how many units it grows, and into which piece; the smallest that is four times as large, else the largest.
+    for (pieces, units, into) in [
+        (&[3_usize, 12, 16, 11][..], 3, Some(1)),
+        (&[11, 13, 12, 20], 3, Some(2)),
+        (&[6, 10, 8], 3, Some(1)),
+        // By half: then it is enough that it fits.
+        (&[3], 3, Some(0)),
+        (&[5, 7], 6, Some(1)),
+        (&[2], 3, None),
+    ] {
+        let (storage, book, kept, grant) = with_kept(inner(), pieces);
+        let (before, live) = (storage.cached_bytes(), book.live());
+        let grown = grow(&storage, grant, 2, units);
+        match into {
+            Some(place) => {
+                assert_eq!(grown, kept[place].start, "{pieces:?}");
+                assert_eq!(book.live(), live);
+                assert_eq!(storage.cached_bytes(), before - (units - 2) * UNIT);
+            }
+            None => assert_eq!(grown, grant.start, "{pieces:?}"),
+        }
+        for at in [0, UNIT, 2 * UNIT - 1] {
+            // SAFETY: alive, and so much was written.
+            assert_eq!(unsafe { grown.add(at).read() }, 7);
+        }
+        // To the storage it was one grant that grew: not both of them were ever needed.
+        assert!(book.peak() <= live + UNIT * usize::from(into.is_none()));
+        let grant = Grant {
+            start: grown,
+            zeroed: false,
+        };
+        free(&storage, grant, units);
+        assert_eq!(storage.cached_bytes(), before + 2 * UNIT);
+    }
+}
+
+#[test]
+fn a_grant_that_grows_is_copied_to_what_is_kept() {
+    grows_into_what_is_kept(|| fixed(128));
+    grows_into_what_is_kept(|| Regions::new(MALLOC));
+}
+
+#[test]
+fn growing_by_little_is_worth_a_copy_if_there_is_room_to_grow_on() {
+    // Six units of it go when the grant is made larger where it is.
+    for (piece, is_copied) in [(20, true), (19, false)] {
+        let (storage, _, kept, grant) = with_kept(fixed(128), &[piece]);
+        assert!(resize(&storage, grant, 2, 8));
+        let grown = grow(&storage, grant, 8, 9);
+        let expected = if is_copied {
+            kept[0].start
+        } else {
+            grant.start
+        };
+        assert_eq!(grown, expected, "{piece}");
+    }
+}
+
+#[test]
+fn what_is_kept_right_behind_is_taken_without_a_copy() {
+    let (storage, book) = cache(fixed(128));
+    let [far, between, near, behind] = [40, 1, 2, 3].map(|units| take(&storage, units));
+    free(&storage, far, 40);
+    free(&storage, behind, 3);
+    let calls = book.calls();
+    assert_eq!(grow(&storage, near, 2, 5), near.start);
+    assert_eq!((book.calls(), storage.cached_bytes()), (calls, 40 * UNIT));
+    free(&storage, between, 1);
+}
+
 #[test]
 #[cfg(target_os = "linux")]
 fn what_grows_and_moves_takes_what_is_kept() {
@@ -331,6 +431,7 @@ enum Step {
     Free(usize),
     Resize(usize, usize),
     Move(usize, usize),
+    Grow(usize, usize),
     RequestEnded,
     Trim,
 }
@@ -343,6 +444,7 @@ fn step() -> impl Strategy<Value = Step> {
         5 => any::<usize>().prop_map(Step::Free),
         4 => (any::<usize>(), pages()).prop_map(|(which, pages)| Step::Resize(which, pages)),
         3 => (any::<usize>(), pages()).prop_map(|(which, pages)| Step::Move(which, pages)),
+        3 => (any::<usize>(), pages()).prop_map(|(which, pages)| Step::Grow(which, pages)),
         1 => Just(Step::RequestEnded),
         1 => Just(Step::Trim),
     ]
@@ -394,18 +496,21 @@ fn follow<S: Storage + Sync>(inner: S, steps: &[Step], per_request: bool) {
                     unsafe { storage.free(non_null(start), size, align) };
                 }
             }
-            Step::Resize(any, pages) | Step::Move(any, pages) => {
+            Step::Resize(any, pages) | Step::Move(any, pages) | Step::Grow(any, pages) => {
                 if let Some(which) = which(any) {
                     let grant = &mut live[which];
-                    let (start, old, new) = (non_null(grant.start), grant.size, pages * PAGE);
+                    let (start, old, mut new) = (non_null(grant.start), grant.size, pages * PAGE);
+                    if matches!(step, Step::Grow(..)) {
+                        new += old;
+                    }
                     // SAFETY: alive; what is cut off is used no more, nor is the old place after a move.
                     let answer = unsafe {
-                        if matches!(step, Step::Move(..)) {
-                            storage
+                        match step {
+                            Step::Grow(..) => storage.grow(start, old, new, grant.align),
+                            Step::Move(..) => storage
                                 .move_resize(start, old, new, grant.align)
-                                .map(|grant| grant.start)
-                        } else {
-                            storage.resize(start, old, new, grant.align).map(|()| start)
+                                .map(|grant| grant.start),
+                            _ => storage.resize(start, old, new, grant.align).map(|()| start),
                         }
                     };
                     if let Ok(start) = answer {

@@ -1,6 +1,8 @@
 //! `counting` and `failing`: figures that are exact, and refusals at the very call.
 
-use emalloc::storage::{Counting, Counts, Failing, Fixed, Grant, MALLOC, Storage, StorageError};
+use emalloc::storage::{
+    Cached, Counting, Counts, Failing, Fixed, Grant, MALLOC, Regions, Storage, StorageError,
+};
 
 const UNIT: usize = 64 << 10;
 
@@ -45,6 +47,30 @@ fn counting_counts_each_call_once() {
     assert_eq!((counts.freed, counts.resized), (2, 2));
     assert_eq!((counts.live_grants, counts.live_bytes), (0, 0));
     assert_eq!(counts.peak_bytes, 4 * UNIT);
+}
+
+#[test]
+fn counting_tells_growing_where_it_is_from_a_copy() {
+    let storage = Counting::new(Cached::new(Regions::new(MALLOC)));
+    let warm = storage.allocate(8 * UNIT, 4096).unwrap();
+    let [between, grant] = [(); 2].map(|()| take(&storage).unwrap());
+    free(&storage, warm, 8 * UNIT);
+    // SAFETY: the grant above.
+    let grown = unsafe { storage.grow(grant.start, UNIT, 2 * UNIT, 4096) }.unwrap();
+    assert_eq!(grown, warm.start);
+    // SAFETY: the grant with its new size, behind which all is kept.
+    let same = unsafe { storage.grow(grown, 2 * UNIT, 4 * UNIT, 4096) }.unwrap();
+    assert_eq!(same, grown);
+    let counts = storage.counts();
+    assert_eq!((counts.moved, counts.resized), (1, 1));
+    assert_eq!((counts.live_grants, counts.live_bytes), (2, 5 * UNIT));
+    let grown = Grant {
+        start: same,
+        zeroed: false,
+    };
+    free(&storage, grown, 4 * UNIT);
+    free(&storage, between, UNIT);
+    assert_eq!(storage.counts().live_bytes, 0);
 }
 
 #[cfg(target_os = "linux")]
@@ -137,8 +163,11 @@ fn failing_counts_resizes_and_moves_too_and_frees_never_fail() {
     // SAFETY: as above.
     let answer = unsafe { storage.move_resize(grant.start, 2 * UNIT, UNIT, 4096) };
     assert_eq!(answer.unwrap_err(), exhausted);
+    // SAFETY: as above.
+    let answer = unsafe { storage.grow(grant.start, 2 * UNIT, 3 * UNIT, 4096) };
+    assert!(answer.is_err());
     free(&storage, grant, 2 * UNIT);
-    assert_eq!((storage.calls(), storage.refused()), (4, 2));
+    assert_eq!((storage.calls(), storage.refused()), (5, 3));
     storage.never_fail();
     assert!(storage.allocate(4 * UNIT, 64).is_ok());
 }

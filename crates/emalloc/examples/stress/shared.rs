@@ -120,7 +120,7 @@ pub fn run(seed: u64) {
 fn directly(store: &Shared, own: &mut Vec<Own>) {
     let unit = store.capabilities().granularity.max(4096);
     for _ in 0..below(20) {
-        let (what, size) = (below(6), unit * (1 + below(60)));
+        let (what, size) = (below(7), unit * (1 + below(60)));
         say(&format!("directly {what}, {size}"));
         let which = below(own.len());
         match what {
@@ -156,7 +156,15 @@ fn directly(store: &Shared, own: &mut Vec<Own>) {
                 old.verify(old.start, now.min(old.size));
                 own.push(Own::new(old.start, now, old.align));
             }
-            4 if which < own.len() => {
+            4 if which < own.len() && size > own[which].size => {
+                let old = own.swap_remove(which);
+                // SAFETY: this thread's grant, used no more where it was.
+                let grown = unsafe { store.grow(old.start, old.size, size, old.align) };
+                let (start, now) = grown.map_or((old.start, old.size), |start| (start, size));
+                old.verify(start, old.size);
+                own.push(Own::new(start, now, old.align));
+            }
+            5 if which < own.len() => {
                 let old = own.swap_remove(which);
                 // SAFETY: this thread's grant, used no more where it was.
                 let moved = unsafe { store.move_resize(old.start, old.size, size, old.align) };

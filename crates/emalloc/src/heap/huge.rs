@@ -11,6 +11,7 @@ use super::error::AllocError;
 use super::segment::{Kind, MAP, Segment, map_size, page};
 use super::state::State;
 use crate::layout::{PAGE, round_up};
+use crate::storage::StorageError;
 
 /// Where a huge block lies in its grant.
 struct Place {
@@ -186,27 +187,36 @@ impl State {
     fn stretch_huge(&self, segment: Segment, new: usize, align: usize) -> Option<Segment> {
         let header = segment.header();
         let (base, old, grant_align) = (header.base.get(), header.size.get(), header.align.get());
-        let stretched = self.capabilities.grow_in_place
-            // SAFETY: the grant is as the header says.
-            && unsafe { self.storage().resize(base, old, new, grant_align) }.is_ok();
-        if stretched {
-            return Some(segment);
-        }
-        if !self.capabilities.move_without_copy || align > grant_align {
+        let can_grow = self.capabilities.grow_in_place;
+        let may_move = align <= grant_align;
+        let can_move = self.capabilities.move_without_copy && may_move;
+        if !can_grow && !can_move {
             return None;
         }
         // The header moves along, so nothing may lead to it meanwhile.
         let offset = segment.address() - base.addr().get();
         self.unlink(segment);
-        // SAFETY: as above; nothing leads to the old address any more, but for the caller's pointer.
-        let Ok(grant) = (unsafe { self.storage().move_resize(base, old, new, grant_align) }) else {
+        let mut start = Err(StorageError::Unsupported);
+        if can_grow && may_move {
+            // SAFETY: the grant is as the header says; nothing leads to the old address any more, but for the caller's pointer.
+            start = unsafe { self.storage().grow(base, old, new, grant_align) };
+        } else if can_grow {
+            // SAFETY: as above.
+            start = unsafe { self.storage().resize(base, old, new, grant_align) }.map(|()| base);
+        }
+        if start.is_err() && can_move {
+            // SAFETY: as above.
+            let moved = unsafe { self.storage().move_resize(base, old, new, grant_align) };
+            start = moved.map(|grant| grant.start);
+        }
+        let Ok(start) = start else {
             self.link(segment);
             return None;
         };
-        let _ = grant.start.as_ptr().expose_provenance();
+        let _ = start.as_ptr().expose_provenance();
         // SAFETY: header and map came along unchanged, at the same offset and alignment.
-        let segment = unsafe { Segment::at(grant.start.addr().get() + offset) };
-        segment.header().base.set(grant.start);
+        let segment = unsafe { Segment::at(start.addr().get() + offset) };
+        segment.header().base.set(start);
         self.link(segment);
         Some(segment)
     }

@@ -228,6 +228,19 @@ unsafe impl<S: Storage> Storage for Budget<S> {
         })
     }
 
+    unsafe fn grow(
+        &self,
+        start: NonNull<u8>,
+        old: usize,
+        new: usize,
+        align: usize,
+    ) -> Result<NonNull<u8>, StorageError> {
+        self.changing(old, new, || {
+            // SAFETY: as for `free`.
+            unsafe { self.inner.grow(start, old, new, align) }
+        })
+    }
+
     unsafe fn move_resize(
         &self,
         start: NonNull<u8>,

@@ -171,6 +171,24 @@ unsafe impl<S: Storage> Storage for Counting<S> {
         self.count(answer, &self.resized, old, new)
     }
 
+    unsafe fn grow(
+        &self,
+        start: NonNull<u8>,
+        old: usize,
+        new: usize,
+        align: usize,
+    ) -> Result<NonNull<u8>, StorageError> {
+        // SAFETY: as for `free`.
+        let answer = unsafe { self.inner.grow(start, old, new, align) };
+        let has_moved = answer.is_ok_and(|now| now != start);
+        let done = if has_moved {
+            &self.moved
+        } else {
+            &self.resized
+        };
+        self.count(answer, done, old, new)
+    }
+
     unsafe fn move_resize(
         &self,
         start: NonNull<u8>,

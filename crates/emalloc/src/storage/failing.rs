@@ -118,6 +118,18 @@ unsafe impl<S: Storage> Storage for Failing<S> {
         unsafe { self.inner.resize(start, old, new, align) }
     }
 
+    unsafe fn grow(
+        &self,
+        start: NonNull<u8>,
+        old: usize,
+        new: usize,
+        align: usize,
+    ) -> Result<NonNull<u8>, StorageError> {
+        self.pass(new)?;
+        // SAFETY: as for `free`.
+        unsafe { self.inner.grow(start, old, new, align) }
+    }
+
     unsafe fn move_resize(
         &self,
         start: NonNull<u8>,

@@ -10,7 +10,7 @@ macro_rules! __forward_storage {
     (|$self:ident| $target:expr) => {
         $crate::storage::forward_storage!(
             |$self| $target;
-            name, capabilities, allocate, free, leave, take_back, resize, move_resize, discard, is_usual, keep_less, will_fill, will_refill, request_ended, trim
+            name, capabilities, allocate, free, leave, take_back, resize, grow, move_resize, discard, is_usual, keep_less, will_fill, will_refill, request_ended, trim
         );
     };
     (|$self:ident| $target:expr; $($method:ident),+ $(,)?) => {
@@ -62,6 +62,18 @@ macro_rules! __forward_storage {
         ) -> Result<(), $crate::storage::StorageError> {
             // SAFETY: as for `free`.
             unsafe { $target.resize(start, old, new, align) }
+        }
+    };
+    (@grow $self:ident, $target:expr) => {
+        unsafe fn grow(
+            &$self,
+            start: core::ptr::NonNull<u8>,
+            old: usize,
+            new: usize,
+            align: usize,
+        ) -> Result<core::ptr::NonNull<u8>, $crate::storage::StorageError> {
+            // SAFETY: as for `free`.
+            unsafe { $target.grow(start, old, new, align) }
         }
     };
     (@move_resize $self:ident, $target:expr) => {
@@ -135,7 +147,7 @@ macro_rules! __forward_storage {
 /// unsafe impl<S: Storage> Storage for Loud<S> {
 ///     emalloc::storage::forward_storage!(
 ///         |self| self.0;
-///         capabilities, free, resize, move_resize, discard, is_usual, keep_less, will_fill, will_refill, request_ended, trim
+///         capabilities, free, resize, grow, move_resize, discard, is_usual, keep_less, will_fill, will_refill, request_ended, trim
 ///     );
 ///
 ///     fn name(&self) -> &str {

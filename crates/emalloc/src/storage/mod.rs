@@ -56,7 +56,7 @@ pub struct Capabilities {
     pub granularity: usize,
     /// Fresh memory is all zero. Each [`Grant`] says it again for itself.
     pub zeroed: bool,
-    /// [`Storage::resize`] can succeed towards more.
+    /// [`Storage::resize`] and [`Storage::grow`] can succeed towards more.
     pub grow_in_place: bool,
     /// [`Storage::resize`] can succeed towards less.
     pub shrink_in_place: bool,
@@ -204,6 +204,25 @@ pub unsafe trait Storage: Send {
     ) -> Result<(), StorageError> {
         let _ = (start, old, new, align);
         Err(StorageError::Unsupported)
+    }
+
+    /// Makes a grant larger: where it stands, or by copying it to memory that the storage keeps, if that takes less time. The
+    /// content comes along; what is added holds anything. Answers where the grant begins now.
+    ///
+    /// # Errors
+    /// As for [`resize`](Self::resize); the grant is as it was then.
+    ///
+    /// # Safety
+    /// As for [`free`](Self::free) with `old`; the old address is used no more unless it is answered, or an error is.
+    unsafe fn grow(
+        &self,
+        start: NonNull<u8>,
+        old: usize,
+        new: usize,
+        align: usize,
+    ) -> Result<NonNull<u8>, StorageError> {
+        // SAFETY: the same promise.
+        unsafe { self.resize(start, old, new, align) }.map(|()| start)
     }
 
     /// Makes a grant larger or smaller, moving it without copying (`_realloc`).

@@ -223,6 +223,40 @@ impl Kept {
         Some(piece.part(skip, wanted.size))
     }
 
+    /// Takes what is wanted off the beginning of a piece that has `least` bytes from there on: of the smallest that has four times
+    /// what is wanted, so that there is room to grow, or else of the largest. What is behind stays kept.
+    pub(super) fn take_roomy(&mut self, wanted: Wanted, least: usize, ways: Ways) -> Option<Piece> {
+        self.enter_last(ways);
+        let ample = wanted.size.saturating_mul(4);
+        let mut best: Option<(usize, usize)> = None;
+        for (place, piece) in self.pieces().iter().enumerate() {
+            let room = round_up(piece.start.addr(), wanted.align)
+                .and_then(|first| piece.end().checked_sub(first))
+                .filter(|&room| room >= least);
+            let Some(room) = room else {
+                continue;
+            };
+            let is_better = |(_, other): (usize, usize)| {
+                if other < ample {
+                    room >= other
+                } else {
+                    (ample..=other).contains(&room)
+                }
+            };
+            if best.is_none_or(is_better) {
+                best = Some((place, room));
+            }
+        }
+        // What is left over before and behind needs places, of which one becomes free.
+        let (place, room) = best.filter(|_| self.count < MOST)?;
+        let piece = self.remove(place);
+        let skip = piece.size - room;
+        let end = skip + wanted.size;
+        self.put_rest(piece, 0, skip);
+        self.put_rest(piece, end, piece.size - end);
+        Some(piece.part(skip, wanted.size))
+    }
+
     /// Takes the largest piece with an aligned beginning that is smaller than what is wanted, but no less than a
     /// quarter of it: to be made larger.
     pub(super) fn take_smaller(&mut self, wanted: Wanted, ways: Ways) -> Option<Piece> {

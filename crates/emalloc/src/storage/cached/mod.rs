@@ -1,8 +1,9 @@
 //! The wrapper `cached`: keeps freed segments warm for the next heap. Owns the public item and what its users may ask;
 //! how much is kept is in `bound.rs`, the table in `kept.rs`, the place in front of it in `slot.rs`, the end of a request in `requests.rs`,
-//! large pages in `large.rs`, how all are used in `serve.rs`. Nobody ever waits for another thread here.
+//! large pages in `large.rs`, grants that grow in `growth.rs`, how all are used in `serve.rs`. Nobody ever waits for another thread here.
 
 mod bound;
+mod growth;
 mod kept;
 mod large;
 mod requests;
@@ -265,6 +266,26 @@ unsafe impl<S: Storage> Storage for Cached<S> {
         Ok(())
     }
 
+    unsafe fn grow(
+        &self,
+        start: NonNull<u8>,
+        old: usize,
+        new: usize,
+        align: usize,
+    ) -> Result<NonNull<u8>, StorageError> {
+        let strict = self.aligned(align);
+        if self.is_whole(new)
+            && let Some(warm) = self.take_roomy(start, old, new, strict)
+        {
+            // SAFETY: the caller's grant, and as much of what was kept at least, ours alone.
+            unsafe { self.move_to_kept(start, old, warm, strict) };
+            self.count_resized(old, new, align);
+            return Ok(warm);
+        }
+        // SAFETY: the same promise.
+        unsafe { self.resize(start, old, new, align) }.map(|()| start)
+    }
+
     unsafe fn move_resize(
         &self,
         start: NonNull<u8>,
@@ -279,17 +300,8 @@ unsafe impl<S: Storage> Storage for Cached<S> {
         if new > old
             && let Some(warm) = self.take_warm(old, new, strict)
         {
-            // Copying takes less time than bringing in as many pages as are new.
-            // SAFETY: both are at least `old` bytes long, and nobody else's.
-            unsafe { warm.copy_from_nonoverlapping(start, old) };
-            let piece = Piece {
-                start: start.as_ptr(),
-                size: old,
-                align: strict,
-                warm_end: false,
-            };
-            // Counted already: to the caller it is one grant that changed.
-            self.put(piece, 0);
+            // SAFETY: the caller's grant, and as much of what was kept at least, ours alone.
+            unsafe { self.move_to_kept(start, old, warm, strict) };
             self.count_resized(old, new, align);
             return Ok(Grant {
                 start: warm,

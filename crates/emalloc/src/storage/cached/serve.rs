@@ -350,51 +350,6 @@ impl<S: Storage> Cached<S> {
             .fetch_sub(old.saturating_sub(new), Ordering::Relaxed);
         Ok(answer)
     }
-
-    /// Memory out of what is kept for a grant that moves to become larger, where the storage inside can
-    /// move grants and they are divisible.
-    pub(super) fn take_warm(&self, old: usize, new: usize, align: usize) -> Option<NonNull<u8>> {
-        if !self.inner.capabilities().move_without_copy {
-            return None;
-        }
-        let take = |store: &mut Store, ways: Ways| {
-            if !ways.divisible {
-                return None;
-            }
-            let wanted = Wanted { size: new, align };
-            let piece = store.kept.take(wanted, ways)?;
-            self.granted.fetch_add(new - old, Ordering::Relaxed);
-            piece.start()
-        };
-        let start = self.with_store(FEW, take).flatten()?;
-        self.hits.fetch_add(1, Ordering::Relaxed);
-        Some(start)
-    }
-
-    /// Whether a grant had better move to what is kept than grow where it is: by so much that bringing in what is added,
-    /// for which something kept would have to go, takes longer than copying.
-    pub(super) fn had_better_move(&self, old: usize, new: usize, align: usize) -> bool {
-        let can = self.inner.capabilities();
-        let wanted = Wanted { size: new, align };
-        can.move_without_copy
-            && can.divisible
-            && old < new - new / 4
-            && self.with_store(FEW, |store, ways| store.kept.has(wanted, ways)) == Some(true)
-    }
-
-    /// Lengthens a grant by what is kept right behind it.
-    pub(super) fn absorb(&self, start: NonNull<u8>, old: usize, new: usize) -> bool {
-        let end = start.addr().get() + old;
-        self.with_store(FEW, |store, ways| {
-            store.bound.begin();
-            let taken = ways.divisible && store.kept.take_at(end, new - old, ways).is_some();
-            if taken {
-                self.granted.fetch_add(new - old, Ordering::Relaxed);
-            }
-            taken
-        })
-        .unwrap_or(false)
-    }
 }
 
 /// Whether an error is about memory, so that giving some back may help.

@@ -85,6 +85,46 @@ pub(super) fn resize(run: &Run) -> Verdict {
     })
 }
 
+pub(super) fn grow(run: &Run) -> Verdict {
+    let can = run.capabilities().grow_in_place;
+    for_each_change(run, |piece, new| {
+        if new <= piece.size {
+            return Ok(piece);
+        }
+        // What a storage keeps may be where it grows to.
+        if let Some(kept) = run.allocate(new, piece.align, 78, 2 * piece.size)? {
+            run.free(kept);
+        }
+        // SAFETY: a live grant of this storage; only the address that is answered is used on success.
+        let answer = unsafe { run.storage.grow(piece.start, piece.size, new, piece.align) };
+        let start = match answer {
+            Ok(start) => start,
+            Err(error) => {
+                if !can {
+                    run.ensure_cannot(error, &piece, new)?;
+                }
+                return unchanged(run, piece);
+            }
+        };
+        run.ensure_piece(can, "a storage that can grow says so", &piece)?;
+        let grown = Piece {
+            start,
+            size: new,
+            ..piece
+        };
+        run.ensure_piece(
+            start.addr().get().is_multiple_of(piece.align),
+            "a grown grant is aligned as it was",
+            &grown,
+        )?;
+        let arrived = Piece { start, ..piece };
+        run.intact(&arrived, "growing keeps the content")?;
+        grown.mark(0);
+        run.intact(&grown, "a grown grant is usable")?;
+        Ok(grown)
+    })
+}
+
 pub(super) fn move_resize(run: &Run) -> Verdict {
     let can = run.capabilities().move_without_copy;
     for_each_change(run, |piece, new| {

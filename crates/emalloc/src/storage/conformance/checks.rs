@@ -1,7 +1,7 @@
 //! The parts of the suite, in the order they run. Each gets a fresh storage.
 
 use super::Failure;
-use super::changes::{move_resize, resize, unchanged};
+use super::changes::{grow, move_resize, resize, unchanged};
 use super::parts::divide;
 use super::piece::Piece;
 use super::run::{Run, Verdict};
@@ -46,13 +46,14 @@ pub(super) enum Check {
     ),
 }
 
-pub(super) const CHECKS: [(&str, Check); 11] = [
+pub(super) const CHECKS: [(&str, Check); 12] = [
     ("identity", Check::Still(identity)),
     ("zeroed", Check::Still(zeroed)),
     ("alignment", Check::Still(alignment)),
     ("overlap", Check::Still(overlap)),
     ("move of the value", Check::Moving(hold_many, find_again)),
     ("resize", Check::Still(resize)),
+    ("grow", Check::Still(grow)),
     ("move_resize", Check::Still(move_resize)),
     ("discard", Check::Still(discard)),
     ("parts", Check::Still(divide)),
