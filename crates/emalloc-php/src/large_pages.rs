@@ -23,7 +23,7 @@ impl<S: Storage> LargePages<S> {
     unsafe fn ask(&self, start: NonNull<u8>, size: usize) {
         if WANTED.load(Ordering::Relaxed) {
             // SAFETY: the caller's promise.
-            unsafe { self.0.will_fill(start, size) }
+            unsafe { self.0.will_fill(start, size, 0) }
         }
     }
 }

@@ -97,16 +97,37 @@ fn a_store_hands_on_only_what_adds_nothing_to_the_peak() {
     );
     let mut heap = heap(Arc::clone(&storage));
     // Nobody knows yet how much will be needed.
-    fill(&heap, 20);
+    fill(&heap, 8);
     assert_eq!(book.to_be_filled(), 0);
     heap.reset();
     // From the third segment up to a large page below the most there was.
-    fill(&heap, 20);
-    assert_eq!(book.to_be_filled(), (19 - 2) * SEGMENT);
+    fill(&heap, 8);
+    assert_eq!(book.to_be_filled(), (7 - 2) * SEGMENT);
     heap.reset();
     storage.trim();
-    fill(&heap, 20);
-    assert_eq!(book.to_be_filled(), (19 - 2) * SEGMENT);
+    fill(&heap, 8);
+    assert_eq!(book.to_be_filled(), (7 - 2) * SEGMENT);
+}
+
+#[test]
+fn what_is_little_to_what_the_heap_has_filled_it_hands_on_the_first_time() {
+    let book = Arc::new(Ledger::new(Fresh(MALLOC)));
+    let storage = Arc::new(Cached::new(Arc::clone(&book)).with_interval(NEVER));
+    let heap = heap(Arc::clone(&storage));
+    fill(&heap, 32);
+    assert_eq!(book.to_be_filled(), 0);
+    fill(&heap, 40);
+    assert_eq!(book.to_be_filled(), (40 - 32) * SEGMENT);
+    // A grant of no more than a 32nd.
+    heap.allocate(2 * MIB);
+    let huge = heap.real_usage() - 40 * SEGMENT;
+    assert_eq!(book.to_be_filled(), (40 - 32) * SEGMENT + huge);
+    heap.allocate(4 * MIB);
+    assert_eq!(book.to_be_filled(), (40 - 32) * SEGMENT + huge);
+    // Others' memory does not count.
+    let small = self::heap(storage);
+    fill(&small, 8);
+    assert_eq!(book.to_be_filled(), (40 - 32) * SEGMENT + huge);
 }
 
 #[test]
@@ -265,7 +286,7 @@ fn every_wrapper_hands_it_on() {
         let storage = wrap(Arc::clone(&book));
         let grant = storage.allocate(SEGMENT, SEGMENT).unwrap();
         // SAFETY: just granted.
-        unsafe { storage.will_fill(grant.start, SEGMENT) };
+        unsafe { storage.will_fill(grant.start, SEGMENT, 0) };
         // SAFETY: as above; nothing lies there.
         unsafe { storage.will_refill(grant.start, SEGMENT) };
         // SAFETY: as above, and used no more.
@@ -297,7 +318,7 @@ fn mappings_get_them_if_the_system_has_any() {
     }
     let grant = MMAP_ANON.allocate(4 * SEGMENT, SEGMENT).unwrap();
     // SAFETY: just granted.
-    unsafe { MMAP_ANON.will_fill(grant.start, 4 * SEGMENT) };
+    unsafe { MMAP_ANON.will_fill(grant.start, 4 * SEGMENT, 0) };
     let bytes = grant.start.as_ptr();
     // SAFETY: inside the grant; the second unit is touched, and no other.
     unsafe { bytes.add(SEGMENT).write_volatile(1) };

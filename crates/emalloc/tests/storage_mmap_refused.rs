@@ -45,7 +45,7 @@ fn a_refused_move_leaves_nothing_behind() {
     // SAFETY: inside the grant.
     unsafe { grant.start.write_bytes(7, 8 * MIB) };
     // SAFETY: a part of the grant.
-    unsafe { MMAP_ANON.will_fill(grant.start, 4 * MIB) };
+    unsafe { MMAP_ANON.will_fill(grant.start, 4 * MIB, 0) };
     let more = asked(grant.start, 8 * MIB, 64 * MIB);
     assert!(more < little, "{more} bytes");
 

@@ -377,7 +377,7 @@ unsafe impl Storage for Arena {
         self.book().random.one_in(2)
     }
 
-    unsafe fn will_fill(&self, start: NonNull<u8>, size: usize) {
+    unsafe fn will_fill(&self, start: NonNull<u8>, size: usize, _filled: usize) {
         let (book, at) = (self.book(), self.offset(start));
         book.has_granted(at, size);
     }

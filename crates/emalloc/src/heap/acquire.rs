@@ -105,9 +105,10 @@ impl State {
         let is_more_than_ever = self.held.get().saturating_add(size) > self.held_peak.get();
         match self.storage().allocate(size, align) {
             Ok(grant) => {
-                if self.used() >= LARGE {
+                let filled = self.used();
+                if filled >= LARGE {
                     // SAFETY: just granted with that size; nothing lies there yet.
-                    unsafe { self.tell_of_filling(grant, size) };
+                    unsafe { self.tell_of_filling(grant, size, filled) };
                 }
                 self.count_held(size);
                 if !is_more_than_ever {
@@ -119,14 +120,14 @@ impl State {
         }
     }
 
-    /// Tells the storage that a grant will probably be filled.
+    /// Tells the storage that a grant will probably be filled, as the `filled` bytes were that the heap had before.
     ///
     /// # Safety
     /// It is one of this storage with that size, and nothing lies there.
-    unsafe fn tell_of_filling(&self, grant: Grant, size: usize) {
+    unsafe fn tell_of_filling(&self, grant: Grant, size: usize, filled: usize) {
         if grant.zeroed {
             // SAFETY: the caller's promise.
-            unsafe { self.storage().will_fill(grant.start, size) }
+            unsafe { self.storage().will_fill(grant.start, size, filled) }
         } else {
             // It has its pages already.
             // SAFETY: the caller's promise.

@@ -105,9 +105,9 @@ macro_rules! __forward_storage {
         }
     };
     (@will_fill $self:ident, $target:expr) => {
-        unsafe fn will_fill(&$self, start: core::ptr::NonNull<u8>, size: usize) {
+        unsafe fn will_fill(&$self, start: core::ptr::NonNull<u8>, size: usize, filled: usize) {
             // SAFETY: as for `free`.
-            unsafe { $target.will_fill(start, size) }
+            unsafe { $target.will_fill(start, size, filled) }
         }
     };
     (@will_refill $self:ident, $target:expr) => {

@@ -111,14 +111,14 @@ macro_rules! mapping_storage {
                 unsafe { move_resize(start, old, new, align) }
             }
 
-            unsafe fn will_fill(&self, start: NonNull<u8>, size: usize) {
+            unsafe fn will_fill(&self, start: NonNull<u8>, size: usize, _filled: usize) {
                 // SAFETY: inside one of our mappings, as the caller vouches.
                 unsafe { sys::prefer_large_pages(start.as_ptr(), size) };
             }
 
             unsafe fn will_refill(&self, start: NonNull<u8>, size: usize) {
-                // SAFETY: the same promise.
-                unsafe { self.will_fill(start, size) };
+                // SAFETY: inside one of our mappings, as the caller vouches.
+                unsafe { sys::prefer_large_pages(start.as_ptr(), size) };
                 // SAFETY: nobody needs what lies there, as the caller vouches. A refusal leaves pages that do as well.
                 unsafe { self.discard(start, size) };
             }

@@ -267,13 +267,13 @@ pub unsafe trait Storage: Send {
         let _ = bytes;
     }
 
-    /// Hears that a fresh grant will probably be filled: the heap that has it is large, and has filled what it had
+    /// Hears that a fresh grant will probably be filled: the heap that has it is large, and has filled the `filled` bytes that it had
     /// before. The system may bring in large pages for it, which takes less time and may take more memory.
     ///
     /// # Safety
     /// The `size` bytes at `start` are a grant of this storage, or a part of one.
-    unsafe fn will_fill(&self, start: NonNull<u8>, size: usize) {
-        let _ = (start, size);
+    unsafe fn will_fill(&self, start: NonNull<u8>, size: usize, filled: usize) {
+        let _ = (start, size, filled);
     }
 
     /// Hears the same of a grant that was used before and holds nothing any more: its pages are there already. The storage may

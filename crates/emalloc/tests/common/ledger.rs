@@ -181,7 +181,7 @@ unsafe impl<S: Storage> Storage for Ledger<S> {
         Ok(grant)
     }
 
-    unsafe fn will_fill(&self, start: NonNull<u8>, size: usize) {
+    unsafe fn will_fill(&self, start: NonNull<u8>, size: usize, _filled: usize) {
         let mut book = self.book.lock().unwrap();
         self.ensure_granted(&book, start, size);
         book.to_be_filled += size;

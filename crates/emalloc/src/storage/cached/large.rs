@@ -10,6 +10,9 @@ use crate::layout::{LARGE_PAGE, round_up};
 use crate::storage::Storage;
 use crate::storage::try_cell::FEW;
 
+/// One part in so many of what a heap has filled is little.
+const LITTLE: usize = 32;
+
 /// Whole large pages that are to be brought in anew.
 struct Renewal {
     start: usize,
@@ -19,18 +22,24 @@ struct Renewal {
 }
 
 impl<S: Storage> Cached<S> {
-    /// Has large pages brought in for a fresh grant.
+    /// Has large pages brought in for a fresh grant of a heap that has filled as much before, where they add nothing to the peak, or
+    /// the grant, if nothing but its beginning is filled, little to that.
     ///
     /// # Safety
     /// As for [`Storage::will_fill`].
-    pub(super) unsafe fn fill_with_large_pages(&self, start: NonNull<u8>, size: usize) {
+    pub(super) unsafe fn fill_with_large_pages(
+        &self,
+        start: NonNull<u8>,
+        size: usize,
+        filled: usize,
+    ) {
         let is_usual = |store: &mut Store, _| {
             let granted = self.granted.load(Ordering::Relaxed);
             store.bound.is_usual(granted)
         };
-        if self.with_store(FEW, is_usual) == Some(true) {
+        if size.max(LARGE_PAGE) <= filled / LITTLE || self.with_store(FEW, is_usual) == Some(true) {
             // SAFETY: the same promise.
-            unsafe { self.inner.will_fill(start, size) };
+            unsafe { self.inner.will_fill(start, size, filled) };
         }
     }
 

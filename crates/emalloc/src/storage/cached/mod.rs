@@ -339,9 +339,9 @@ unsafe impl<S: Storage> Storage for Cached<S> {
         }
     }
 
-    unsafe fn will_fill(&self, start: NonNull<u8>, size: usize) {
+    unsafe fn will_fill(&self, start: NonNull<u8>, size: usize, filled: usize) {
         // SAFETY: the same promise.
-        unsafe { self.fill_with_large_pages(start, size) };
+        unsafe { self.fill_with_large_pages(start, size, filled) };
     }
 
     unsafe fn will_refill(&self, start: NonNull<u8>, size: usize) {
