@@ -391,6 +391,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_needed_last_is_the_colder_end_of_the_highest_piece() {
+        const WAYS: Ways = Ways {
+            divisible: true,
+            cut: true,
+            unit: LEAST,
+            edge: LEAST,
+        };
+        let piece = |start, warm_end| Piece {
+            start: ptr::without_provenance_mut(start),
+            size: 4 * LEAST,
+            align: LEAST,
+            warm_end,
+        };
+        let [low, high] = [16 * LEAST, 32 * LEAST];
+        for (warm_end, place) in [(false, high + 3 * LEAST), (true, high)] {
+            let mut kept = Kept::new();
+            assert_eq!(kept.needed_last(LEAST, WAYS), None);
+            kept.put(piece(high, warm_end), WAYS);
+            kept.put(piece(low, !warm_end), WAYS);
+            let (start, size) = kept.needed_last(LEAST, WAYS).unwrap();
+            assert_eq!((start.addr().get(), size), (place, LEAST));
+            assert_eq!(kept.needed_last(5 * LEAST, WAYS), None);
+        }
+    }
+
+    #[test]
     fn nothing_is_held_unless_there_are_places_for_what_lies_around_two_parts() {
         const WAYS: Ways = Ways {
             divisible: true,
