@@ -390,14 +390,15 @@ fn covers(piece: &Piece, address: usize, size: usize) -> bool {
 mod tests {
     use super::*;
 
+    const WAYS: Ways = Ways {
+        divisible: true,
+        cut: true,
+        unit: LEAST,
+        edge: LEAST,
+    };
+
     #[test]
     fn what_is_needed_last_is_the_colder_end_of_the_highest_piece() {
-        const WAYS: Ways = Ways {
-            divisible: true,
-            cut: true,
-            unit: LEAST,
-            edge: LEAST,
-        };
         let piece = |start, warm_end| Piece {
             start: ptr::without_provenance_mut(start),
             size: 4 * LEAST,
@@ -418,12 +419,6 @@ mod tests {
 
     #[test]
     fn nothing_is_held_unless_there_are_places_for_what_lies_around_two_parts() {
-        const WAYS: Ways = Ways {
-            divisible: true,
-            cut: true,
-            unit: LEAST,
-            edge: LEAST,
-        };
         // Apart from each other, so that none are joined.
         let at = |number: usize| (number + 1) * 8 * LEAST;
         let mut kept = Kept::new();
