@@ -175,27 +175,34 @@ fn grow(storage: &dyn Storage, grant: Grant, old: usize, new: usize) -> NonNull<
     unsafe { storage.grow(grant.start, old * UNIT, new * UNIT, 4096) }.unwrap()
 }
 
-/// A cache with pieces of so many units kept, none beside another, and a grant of two units with free memory behind it.
-fn with_kept<S: Storage + Sync>(
-    inner: S,
-    pieces: &[usize],
-) -> (Cached<Book<S>>, Book<S>, Vec<Grant>, Grant) {
+/// A cache with pieces of so many units kept, between them grants of one unit, and a grant of two units with free memory behind it.
+struct WithKept<S: Storage + Sync> {
+    storage: Cached<Book<S>>,
+    book: Book<S>,
+    kept: Vec<Grant>,
+    between: Vec<Grant>,
+    grant: Grant,
+}
+
+fn with_kept<S: Storage + Sync>(inner: S, pieces: &[usize]) -> WithKept<S> {
     let (storage, book) = cache(inner);
-    let kept: Vec<_> = pieces
+    let (kept, between): (Vec<_>, Vec<_>) = pieces
         .iter()
-        .map(|&units| {
-            let grant = take(&storage, units);
-            take(&storage, 1);
-            grant
-        })
-        .collect();
+        .map(|&units| (take(&storage, units), take(&storage, 1)))
+        .unzip();
     let grant = take(&storage, 2);
     for (&grant, &units) in kept.iter().zip(pieces) {
         free(&storage, grant, units);
     }
     // SAFETY: alive.
     unsafe { grant.start.write_bytes(7, 2 * UNIT) };
-    (storage, book, kept, grant)
+    WithKept {
+        storage,
+        book,
+        kept,
+        between,
+        grant,
+    }
 }
 
 fn grows_into_what_is_kept<S: Storage + Sync>(inner: impl Fn() -> S) {
@@ -209,7 +216,13 @@ fn grows_into_what_is_kept<S: Storage + Sync>(inner: impl Fn() -> S) {
         (&[5, 7], 6, Some(1)),
         (&[2], 3, None),
     ] {
-        let (storage, book, kept, grant) = with_kept(inner(), pieces);
+        let WithKept {
+            storage,
+            book,
+            kept,
+            between,
+            grant,
+        } = with_kept(inner(), pieces);
         let (before, live) = (storage.cached_bytes(), book.live());
         let grown = grow(&storage, grant, 2, units);
         match into {
@@ -232,6 +245,7 @@ fn grows_into_what_is_kept<S: Storage + Sync>(inner: impl Fn() -> S) {
         };
         free(&storage, grant, units);
         assert_eq!(storage.cached_bytes(), before + 2 * UNIT);
+        between.into_iter().for_each(|wall| free(&storage, wall, 1));
     }
 }
 
@@ -245,7 +259,12 @@ fn a_grant_that_grows_is_copied_to_what_is_kept() {
 fn growing_by_little_is_worth_a_copy_if_there_is_room_to_grow_on() {
     // Six units of it go when the grant is made larger where it is.
     for (piece, is_copied) in [(20, true), (19, false)] {
-        let (storage, _, kept, grant) = with_kept(fixed(128), &[piece]);
+        let WithKept {
+            storage,
+            kept,
+            grant,
+            ..
+        } = with_kept(fixed(128), &[piece]);
         assert!(resize(&storage, grant, 2, 8));
         let grown = grow(&storage, grant, 8, 9);
         let expected = if is_copied {
