@@ -23,8 +23,13 @@ fn heap() -> Heap {
 
 /// A heap that is large from the beginning and has one free run, a long one. Spare runs may come to 48 pages.
 fn large() -> Heap {
+    large_that_keeps(false)
+}
+
+fn large_that_keeps(buffer: bool) -> Heap {
     let heap = Heap::builder()
         .segment_size(2 * SEGMENT)
+        .keep_buffer(buffer)
         .large_from(0)
         .build()
         .unwrap();
@@ -78,6 +83,22 @@ fn in_a_large_heap_there_are_many_of_each_length() {
     // Who looks at everything finds them sound, and joined afterwards.
     assert_eq!(heap.check(), Ok(()));
     assert_eq!(heap.allocate(42 * PAGE), blocks[0]);
+}
+
+#[test]
+fn in_a_large_heap_that_keeps_a_buffer_there_is_one() {
+    for buffer in [false, true] {
+        let heap = large_that_keeps(buffer);
+        // The first two side by side.
+        let blocks = [4, 4, 1, 5, 1].map(|pages| heap.allocate(pages * PAGE));
+        for freed in [0, 1, 3] {
+            free(&heap, blocks[freed]);
+        }
+        // Out of the two, which are joined; or out of the spare run freed last that is long enough.
+        let expected = if buffer { blocks[0] } else { blocks[1] };
+        assert_eq!(heap.allocate(2 * PAGE), expected, "{buffer}");
+        assert_eq!(heap.check(), Ok(()));
+    }
 }
 
 #[test]

@@ -166,7 +166,8 @@ impl<S, H> Builder<S, H> {
     }
 
     /// Keeps the large block that was freed last, if it has 2 to 16 pages, as it is for the next one of its length: for programs that
-    /// use one buffer after the other. What is kept, up to 64 KiB, adds to the peak. Off unless told.
+    /// use one buffer after the other. What is kept, up to 64 KiB, adds to the peak. Off unless told; a heap of more than 8 MiB keeps many such
+    /// blocks then, which comes to more.
     pub fn keep_buffer(mut self, keep: bool) -> Self {
         self.options.keep_buffer = keep;
         self

@@ -1,7 +1,7 @@
 //! Owns the spare runs: the few pages of large blocks that were freed lately, as they are, for the next blocks of their
 //! length, which get them in a few steps: nothing is cut or joined. Called by `large`, and by `allocate` and `free` for a short way;
-//! whoever looks for pages and finds none at once, or looks at all of them, has them given back first. A large heap (see `cold`)
-//! has many; another one a single one, and only if its builder says so, for programs that use a buffer again and again.
+//! whoever looks for pages and finds none at once, or looks at all of them, has them given back first. A heap whose builder
+//! says so has a single one, for programs that use a buffer again and again; of the others a large heap (see `cold`) has many.
 //!
 //! Their pages count as free ones, and are on no list of free runs. They are never all that is left in a segment.
 
@@ -33,7 +33,7 @@ pub(super) struct Spares {
     longest: Cell<usize>,
     /// If they would come to more bytes, those that are there are given back first.
     most: Cell<usize>,
-    /// Whether a heap that is not large keeps one.
+    /// Whether the heap keeps a single one, however large it is.
     wanted: bool,
 }
 
@@ -63,7 +63,7 @@ impl Spares {
 
     /// Lets there be as many as such a heap may have.
     pub fn settle(&self, held: usize, large: usize) {
-        let (shortest, longest, most) = if held > large {
+        let (shortest, longest, most) = if held > large && !self.wanted {
             (1, FEW, (held / PART).min(CACHED))
         } else {
             (LEAST, if self.wanted { FEW } else { 0 }, 0)
