@@ -236,6 +236,8 @@ pub fn guarded(body: impl FnOnce()) {
         if !cause.is::<OnPurpose>() {
             panic::resume_unwind(cause);
         }
+        // A block may be lost that the heap had made for an act that was broken off: one freed before may lie there.
+        world(|world| world.freed.borrow_mut().clear());
     }
 }
 
