@@ -6,7 +6,7 @@ mod itself;
 use std::alloc::Layout;
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 use emalloc::heap::{Event, Heap, Observer, ObserverNode, Site};
 
@@ -257,6 +257,18 @@ fn a_reset_is_told_to_those_who_stay() {
     let line = line!() - 3;
     assert_eq!(log.take(), [format!("{line}: 10 in 16"), "reset".into()]);
     heap.remove_observer(&node);
+}
+
+#[test]
+fn what_is_no_node_on_the_list_is_not_taken_out() {
+    let (heap, log) = (heap(false), Log::default());
+    let nodes = [(); 2].map(|()| ObserverNode::new(&log));
+    let is_there = || [ptr::null(), &nodes[0], &nodes[1]].map(|node| heap.remove_observer(node));
+    assert_eq!(is_there(), [false; 3]);
+    // SAFETY: node and log live as long as the heap.
+    unsafe { heap.add_observer(&nodes[0]) };
+    assert_eq!(is_there(), [false, true, false]);
+    assert_eq!(is_there(), [false; 3]);
 }
 
 #[cfg(feature = "allocator-api2-02")]

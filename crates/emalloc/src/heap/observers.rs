@@ -236,8 +236,11 @@ impl Heap {
         let Some(link) = state.observers.link_to(node) else {
             return false;
         };
-        // SAFETY: what the link leads to is on the list, so it is alive.
-        let next = unsafe { &*link.get() }.next.get();
+        // SAFETY: what the link leads to is on the list, so it is alive; or it is the last link, if somebody asks for null.
+        let Some(removed) = (unsafe { link.get().as_ref() }) else {
+            return false;
+        };
+        let next = removed.next.get();
         link.set(next);
         if ptr::eq(state.observers.turn.get(), node) {
             state.observers.turn.set(next);
