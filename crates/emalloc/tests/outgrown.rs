@@ -240,3 +240,27 @@ fn one_that_is_sampled_stays_so() {
         assert_eq!(sampled(&heap), (0, 0));
     }
 }
+
+/// Stops the sampling when it is told of the soft limit.
+struct Stops;
+
+impl Handler for Stops {
+    fn soft_limit(&self, heap: &Heap, _: &SoftLimitEvent) {
+        heap.stop_sampling();
+    }
+}
+
+#[test]
+fn one_that_is_sampled_no_more_when_it_is_refused_bears_no_mark() {
+    let probe = probe(Coarse(Malloc));
+    let heap = on(&probe, SEGMENT).handler(Stops).build().unwrap();
+    heap.allocate(200 << 10);
+    heap.start_sampling(Sampling::every(1)).unwrap();
+    let block = heap.allocate(13 * coarse::GRANULARITY - PAGE);
+    heap.set_soft_limit(Limit::Bytes(heap.real_usage()));
+    probe.inner().fail_from(1);
+    // SAFETY: alive, and used no more where it was.
+    assert!(unsafe { heap.try_resize(block, 300 << 10) }.is_err());
+    assert_eq!((heap.sampling(), heap.figures().huge_blocks), (None, 0));
+    heap.check().unwrap();
+}

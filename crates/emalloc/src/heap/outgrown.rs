@@ -24,11 +24,10 @@ impl State {
         if !self.is_alone(run, pages) {
             return ptr::null_mut();
         }
-        let mark = run.map();
         self.make_huge(run, pages);
         let resized = self.resize_huge(run.segment, size, PAGE);
         if resized.is_null() {
-            self.make_large(run, pages, mark);
+            self.make_large(run, pages);
         }
         resized
     }
@@ -80,8 +79,8 @@ impl State {
         self.huge_segments.set(self.huge_segments.get() + 1);
     }
 
-    /// Undoes [`make_huge`](Self::make_huge): `mark` is what the map said of the block's first page.
-    fn make_large(&self, run: Page, pages: usize, mark: u8) {
+    /// Undoes [`make_huge`](Self::make_huge).
+    fn make_large(&self, run: Page, pages: usize) {
         let (segment, header) = (run.segment, run.segment.header());
         let around = self.free_around(run, pages);
         self.page_segments.set(self.page_segments.get() + 1);
@@ -99,7 +98,11 @@ impl State {
         }
         segment.fill(run.index, pages, page::LARGE_REST);
         segment.fill(run.index, 1, page::LARGE);
-        segment.fill_grains(segment.grain_of(run.start().addr()), 1, mark);
+        // Asked anew: whoever was told of the soft limit may have stopped the sampling.
+        let start = run.start().addr();
+        if self.has_sample(start) {
+            segment.fill_grains(segment.grain_of(start), 1, page::SAMPLED);
+        }
         run.set_span(&self.geometry, pages);
     }
 }
