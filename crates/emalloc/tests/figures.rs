@@ -129,6 +129,17 @@ fn a_request_is_served_as_explained() {
         assert_eq!(explain(usize::MAX, segment), Explained::TooLarge);
         assert_eq!(explain(isize::MAX as usize, segment), Explained::TooLarge);
     }
+    // Sizes of segments that no heap has.
+    for (segment, next) in [
+        (0, MIN_SEGMENT),
+        (PAGE, MIN_SEGMENT),
+        (3 * SEGMENT, 4 * SEGMENT),
+        (usize::MAX, MAX_SEGMENT),
+    ] {
+        for size in [100, 5000, 200 << 10, MAX_SEGMENT] {
+            assert_eq!(explain(size, segment), explain(size, next), "{segment}");
+        }
+    }
 }
 
 /// Near a limit a grant has no byte to spare, else an eighth.

@@ -2,7 +2,7 @@
 //! the same tables and geometry as the heap itself.
 
 use super::segment::{Geometry, MAP, map_size};
-use crate::layout::{PAGE, round_up};
+use crate::layout::{MAX_SEGMENT, MIN_SEGMENT, PAGE, round_up};
 use crate::size_class::{blocks_of_class, class_of, pages_of_class, size_of_class};
 
 /// How a request is served. Sizes are in bytes.
@@ -41,7 +41,8 @@ pub enum Explained {
     TooLarge,
 }
 
-/// Says how a heap with segments of `segment_size` bytes serves a request of `size` bytes.
+/// Says how a heap with segments of `segment_size` bytes serves a request of `size` bytes. (For a size that segments cannot have:
+/// with those of the next size that they can.)
 ///
 /// ```
 /// use emalloc::heap::{Explained, explain};
@@ -60,7 +61,8 @@ pub fn explain(size: usize, segment_size: usize) -> Explained {
             run_waste: run_pages * PAGE % block_size,
         };
     }
-    let geometry = Geometry::new(segment_size, false);
+    let segment_size = segment_size.clamp(MIN_SEGMENT, MAX_SEGMENT);
+    let geometry = Geometry::new(segment_size.next_power_of_two(), false);
     let pages = size.div_ceil(PAGE);
     if pages <= geometry.longest_run() {
         return Explained::Large {
