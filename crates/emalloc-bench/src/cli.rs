@@ -14,7 +14,7 @@ use crate::contender::Lifetime;
     after_help = "Exit status: 0 measured, 1 something could not be measured, 2 wrong usage."
 )]
 pub struct Arguments {
-    /// Traces to replay
+    /// Traces to replay, or folders with *.emtr and *.zst in them
     #[arg(required_unless_present_any = ["micro", "child"])]
     pub traces: Vec<PathBuf>,
 

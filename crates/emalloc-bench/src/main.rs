@@ -21,6 +21,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use emalloc_trace::trace_files;
 
 use cli::{Arguments, Child};
 use contender::{Contender, Lifetime, contenders};
@@ -100,7 +101,12 @@ fn run_traces(arguments: &Arguments, all: &mut [Contender]) -> Result<Vec<Vec<Li
         };
         Ok(report::lines(&run, all, &times, &resident))
     };
-    arguments.traces.iter().map(measure).collect()
+    let mut files = Vec::new();
+    for named in &arguments.traces {
+        let found = trace_files(named);
+        files.extend(found.with_context(|| format!("cannot read {}", named.display()))?);
+    }
+    files.iter().map(measure).collect()
 }
 
 fn run_micro(all: &mut [Contender], kind: &str, rounds: usize) -> Result<Vec<Vec<MicroLine>>> {

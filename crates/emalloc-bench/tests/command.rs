@@ -65,6 +65,18 @@ fn a_reader_that_goes_away_is_no_error() {
 }
 
 #[test]
+fn a_folder_stands_for_the_traces_in_it() {
+    let folder = Path::new(TRACE).parent().unwrap().to_str().unwrap();
+    let only = ["--only", "null", "--rounds", "1", "--no-memory", "--json"];
+    let output = bench(&[&[folder][..], &only].concat());
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout).lines().count(), 4);
+    let output = bench(&[concat!(env!("CARGO_MANIFEST_DIR"), "/src")]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("emalloc-bench/src"));
+}
+
+#[test]
 fn an_unknown_allocator_is_answered_with_the_known_ones() {
     let output = bench(&[TRACE, "--only", "nonesuch"]);
     assert_eq!(output.status.code(), Some(1));

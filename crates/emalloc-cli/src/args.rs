@@ -43,7 +43,7 @@ Exit codes:
 A trace that fails does not keep the others from running; the highest code counts.
 
 Examples:
-  emalloc replay traces/*.zst
+  emalloc replay traces
   emalloc replay --repeat 5 --storage mmap_anon --segment-size 2M traces/twig.emtr.zst
   emalloc replay --check --storage fixed=64M traces/bench.emtr.zst
   emalloc replay --json traces/*.zst | jq '.traces[].ns_per_operation'";
@@ -118,7 +118,7 @@ pub enum Command {
 /// Settings of `replay`.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
-    /// Traces to replay; "-" is standard input
+    /// Traces to replay, or folders with *.emtr and *.zst in them; "-" is standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
 

@@ -7,6 +7,7 @@
 //! - [`Checker`] looks at the meaning: no block allocated twice, no freed block
 //!   freed again, and the figures of the header and of each request are right.
 //! - [`Recording`] holds a checked trace in memory, for benchmarks.
+//! - [`trace_files`] finds the traces in a folder.
 //! - [`Writer`] makes a trace; what it writes passes the [`Checker`].
 //!
 //! Input is not trusted: whatever the bytes, the answer is a [`TraceError`] with
@@ -35,6 +36,7 @@
 
 mod check;
 mod error;
+mod folder;
 mod header;
 mod ledger;
 mod reader;
@@ -44,6 +46,7 @@ mod writer;
 
 pub use check::{Checker, Summary};
 pub use error::{Count, Fault, TraceError};
+pub use folder::trace_files;
 pub use header::{Flags, HEADER_LEN, Header, MAGIC, MAX_SLOTS, VERSION};
 pub use reader::Reader;
 pub use record::{Hints, Kind, MAX_RECORD_LEN, MAX_SIZE, Record};

@@ -2,23 +2,10 @@
 //! with `--ignored`, those in the folder that `EMALLOC_TRACES` names.
 
 use std::error::Error;
-use std::ffi::OsStr;
-use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use emalloc_trace::{Checker, Flags, Header, Reader, Record, Recording, Summary};
-
-fn traces_in(folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
-    let mut traces = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.extension() == Some(OsStr::new("zst")) {
-            traces.push(path);
-        }
-    }
-    traces.sort();
-    Ok(traces)
-}
+use emalloc_trace::{Checker, Flags, Header, Reader, Record, Recording, Summary, trace_files};
 
 fn committed() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../traces")
@@ -67,13 +54,14 @@ fn those_of_the_project() -> Result<(), Box<dyn Error>> {
             "{name}"
         );
     }
-    assert_eq!(traces_in(&committed())?.len(), expected.len());
+    let files = expected.map(|(name, ..)| committed().join(format!("{name}.emtr.zst")));
+    assert_eq!(trace_files(committed())?, files);
     Ok(())
 }
 
 #[test]
 fn those_of_the_project_as_recordings() -> Result<(), Box<dyn Error>> {
-    for path in traces_in(&committed())? {
+    for path in trace_files(committed())? {
         let recording = Recording::open(&path)?;
         assert_eq!(recording.ops.len() as u64, recording.header.ops);
         assert_eq!(recording.requests.len() as u64, recording.header.requests);
@@ -88,16 +76,20 @@ fn those_of_the_project_as_recordings() -> Result<(), Box<dyn Error>> {
 }
 
 #[test]
+fn what_stands_for_itself_and_what_for_nothing() -> Result<(), Box<dyn Error>> {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let error = trace_files(&sources).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    let absent = sources.join("absent.zst");
+    assert_eq!(trace_files(&absent)?, [absent]);
+    Ok(())
+}
+
+#[test]
 #[ignore = "EMALLOC_TRACES must name a folder with traces"]
 fn those_elsewhere() -> Result<(), Box<dyn Error>> {
     let folder = std::env::var_os("EMALLOC_TRACES").ok_or("EMALLOC_TRACES names no folder")?;
-    let traces = traces_in(Path::new(&folder))?;
-    assert!(
-        !traces.is_empty(),
-        "no traces (*.zst) in {}",
-        folder.display()
-    );
-    for path in traces {
+    for path in trace_files(folder)? {
         check(&path)?;
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! `emalloc replay` on traces that are right.
 
+use std::path::Path;
+
 use emalloc::storage::registry;
 use emalloc_trace::Header;
 use serde_json::{Value, json};
@@ -159,6 +161,29 @@ fn the_table_fits_a_terminal() {
 fn standard_input_is_a_file_too() {
     let answer = emalloc_reading(&["replay", "--check", "-"], &small()).ended_with(0);
     assert!(answer.stdout.contains("verified"));
+}
+
+#[test]
+fn a_folder_stands_for_the_traces_in_it() {
+    let folder = Path::new(&committed("twig")).with_file_name("");
+    let answer = emalloc(&["replay", "--json", folder.to_str().unwrap()]).ended_with(0);
+    let answer = answer.json();
+    let files = traces(&answer).map(|trace| trace["file"].as_str().unwrap().to_owned());
+    assert_eq!(files.collect::<Vec<_>>(), COMMITTED.map(committed));
+}
+
+#[test]
+fn a_folder_without_traces_is_named_and_others_go_on() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src");
+    let small = file("beside.emtr", &small());
+    let answer = emalloc(&["replay", "--json", folder, &small]).ended_with(3);
+    let said = format!(
+        "emalloc: {folder}: cannot be opened: a folder without files that end in .emtr or .zst\n"
+    );
+    assert_eq!(answer.stderr, said);
+    let answer = answer.json();
+    let whole: Vec<_> = traces(&answer).map(|trace| &trace["ok"]).collect();
+    assert_eq!(whole, [false, true]);
 }
 
 #[test]

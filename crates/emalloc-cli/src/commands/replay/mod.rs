@@ -13,7 +13,9 @@ mod stack;
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use emalloc_trace::trace_files;
 
 use crate::args::ReplayArgs;
 use crate::exit::Exit;
@@ -22,18 +24,18 @@ use play::Outcome;
 use progress::Progress;
 
 /// A trace and how its replay went.
-struct Replayed<'a> {
-    file: &'a Path,
+struct Replayed {
+    file: PathBuf,
     result: Result<Outcome, Failure>,
 }
 
-/// Replays all files and writes the answer.
+/// Replays all files, and those in folders, and writes the answer.
 pub fn run(args: &ReplayArgs, out: &mut dyn Write) -> io::Result<Exit> {
     let mut exit = Exit::Fine;
     let mut replayed = Vec::with_capacity(args.files.len());
-    for file in &args.files {
-        let mut progress = Progress::new(&report::name(file));
-        let result = repeat(args, file, &mut progress);
+    for (file, found) in args.files.iter().flat_map(|named| files(named)) {
+        let mut progress = Progress::new(&report::name(&file));
+        let result = found.and_then(|()| repeat(args, &file, &mut progress));
         drop(progress);
         if let Err(failure) = &result {
             eprintln!("emalloc: {}: {failure}", file.display());
@@ -47,6 +49,14 @@ pub fn run(args: &ReplayArgs, out: &mut dyn Write) -> io::Result<Exit> {
         report::text(args, &replayed, out)?;
     }
     Ok(exit)
+}
+
+/// The files that one word of the command line stands for; the word itself, and why, if it stands for none.
+fn files(named: &Path) -> Vec<(PathBuf, Result<(), Failure>)> {
+    match trace_files(named) {
+        Ok(files) => files.into_iter().map(|file| (file, Ok(()))).collect(),
+        Err(error) => vec![(named.to_owned(), Err(Failure::Open(error)))],
+    }
 }
 
 /// What stands for standard input.
