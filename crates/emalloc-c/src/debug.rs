@@ -281,7 +281,7 @@ pub unsafe extern "C" fn emalloc_heap_leaks(
     };
     let mut count = 0;
     heap.view().leaks(&mut |leaks| {
-        count = leaks.total().0;
+        count = leaks.total().count;
         match handler {
             Some(handler) => tell_leaks(heap, (handler, data), leaks),
             None => leaks.print(),

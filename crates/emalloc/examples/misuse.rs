@@ -58,7 +58,7 @@ fn clean() {
                 unsafe { heap.free(smaller) };
             }
         }
-        heap.leaks(&mut |leaks| assert_eq!(leaks.total().0, 2));
+        heap.leaks(&mut |leaks| assert_eq!(leaks.total().count, 2));
         // Nothing stays held back; what was freed is handed out again.
         heap.collect();
         write(heap.allocate(SIZE).as_ptr());

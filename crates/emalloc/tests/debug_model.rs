@@ -80,7 +80,10 @@ fn verify(heap: &Heap, blocks: &[Block]) {
         .collect();
     assert_eq!(met, expected);
     let bytes = blocks.iter().map(|block| block.layout.size()).sum();
-    heap.leaks(&mut |leaks| assert_eq!(leaks.total(), (blocks.len(), bytes)));
+    heap.leaks(&mut |leaks| {
+        let total = leaks.total();
+        assert_eq!((total.count, total.bytes), (blocks.len(), bytes));
+    });
     if let Limit::Bytes(limit) = heap.limit() {
         assert!(heap.real_usage() <= limit);
     }

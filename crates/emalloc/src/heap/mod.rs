@@ -60,7 +60,8 @@ pub use builder::{Builder, PlatformStorage};
 pub use check::{Corruption, Invariant};
 pub use collect::Collected;
 pub use debug::{
-    BlockInfo, Change, Debug, DebugFigures, Finding, Leak, LeakFormat, Leaks, OnError, Report,
+    BlockInfo, Change, Debug, DebugFigures, Finding, Leak, LeakFormat, LeakTotal, Leaks, OnError,
+    Report,
 };
 pub use error::{AllocError, HeapError};
 pub use explain::{Explained, explain};

@@ -1,7 +1,6 @@
 //! Owns the list of blocks that are left over: grouped by line, in the original's text
 //! and as JSON. It is made in the blocks' own records and allocates nothing.
 
-use core::cell::Cell;
 use core::fmt::{self, Write};
 use core::ptr::{self, NonNull};
 
@@ -31,6 +30,16 @@ pub struct Leak<'a> {
     pub size: usize,
 }
 
+/// What [`Leaks`] are together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LeakTotal {
+    /// How many blocks.
+    pub count: usize,
+    /// What was asked for with all of them, in bytes.
+    pub bytes: usize,
+}
+
 /// All blocks that are in use, by the line that asked for them.
 #[derive(Clone, Copy)]
 pub struct Leaks<'a> {
@@ -41,10 +50,8 @@ pub struct Leaks<'a> {
 
 impl fmt::Debug for Leaks<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (blocks, bytes) = self.total();
         f.debug_struct("Leaks")
-            .field("blocks", &blocks)
-            .field("bytes", &bytes)
+            .field("total", &self.total())
             .finish_non_exhaustive()
     }
 }
@@ -162,13 +169,13 @@ impl Leaks<'_> {
     }
 
     /// How many blocks there are, and their bytes.
-    pub fn total(&self) -> (usize, usize) {
-        let total = Cell::new((0, 0));
+    pub fn total(&self) -> LeakTotal {
+        let mut total = LeakTotal::default();
         self.for_each(&mut |leak| {
-            let (count, bytes) = total.get();
-            total.set((count + leak.count, bytes + leak.bytes));
+            total.count += leak.count;
+            total.bytes += leak.bytes;
         });
-        total.get()
+        total
     }
 
     /// Writes the original's text: for each line the first block and how often it is repeated, and the total.
@@ -182,7 +189,7 @@ impl Leaks<'_> {
             result = result.and_then(|()| write_leak(out, leak, script));
         });
         result?;
-        let (count, _) = self.total();
+        let count = self.total().count;
         writeln!(out, "=== Total {count} memory leaks detected ===")
     }
 
@@ -196,7 +203,7 @@ impl Leaks<'_> {
             result = result.and_then(|()| write_json(out, leak));
         });
         result?;
-        let (count, bytes) = self.total();
+        let LeakTotal { count, bytes } = self.total();
         writeln!(out, r#"{{"total":{count},"bytes":{bytes}}}"#)
     }
 
@@ -276,7 +283,8 @@ impl Heap {
     /// let blocks = [heap.allocate(100), heap.allocate(50)];
     /// let mut lines = 0;
     /// heap.leaks(&mut |leaks| {
-    ///     assert_eq!(leaks.total(), (2, 150));
+    ///     let total = leaks.total();
+    ///     assert_eq!((total.count, total.bytes), (2, 150));
     ///     leaks.for_each(&mut |leak| lines += leak.count);
     /// });
     /// assert_eq!(lines, 2);

@@ -14,7 +14,7 @@ mod shape;
 use core::cell::Cell;
 
 pub(super) use blocks::Content;
-pub use leaks::{Leak, Leaks};
+pub use leaks::{Leak, LeakTotal, Leaks};
 pub use options::{Debug, LeakFormat, OnError};
 pub use report::{BlockInfo, Change, Finding, Report};
 
