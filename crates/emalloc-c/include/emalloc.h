@@ -19,7 +19,11 @@
  *   - What a new block holds is left over from before, unless the function says otherwise.
  *   - Where the original ends the process, a handler of the program decides first (see emalloc_set_fatal_handler).
  *   - Structs with a field `size` at the top can grow in later versions: the caller sets it to sizeof the struct that
- *     it knows. In those that the library makes (an error, a report, an item ...) the library has set it.
+ *     it knows, as EMALLOC_HEAP_OPTIONS_INIT does; one that says 0 is refused. In those that the library makes (an
+ *     error, a report, an item ...) the library has set it.
+ *   - A pointer that is given back must come from the heap. Of wrong ones many are reported (EMALLOC_ERROR_POINTER);
+ *     all are in debug mode and in checked mode. Outside of these the call looks for a header in front of the pointer,
+ *     and may crash where no heap has memory.
  *
  * Macros defined before this file is included
  *   EMALLOC_NO_ZEND_NAMES  leaves out emalloc(), efree() ... and all other names that do not begin with emalloc_ or
@@ -229,6 +233,9 @@ typedef enum emalloc_action {
  * return: it may exit, or longjmp to where the request began. The heap is whole then; emalloc_heap_shutdown(heap, 0,
  * 1) makes it as new. It must not throw a C++ exception: answer EMALLOC_CONTINUE and throw where the NULL arrives.
  *
+ * A request of its own that is refused asks it again, from within: it takes the _recoverable forms, which answer NULL.
+ * It is asked as often as it answers EMALLOC_RETRY and the request is refused all the same.
+ *
  * heap is NULL where there is none: for persistent blocks, without a heap, and while the thread's own heap is being
  * made.
  */
@@ -435,6 +442,9 @@ emalloc_heap *emalloc_heap_start(const emalloc_heap_options *options, emalloc_er
  * silent is 1 after a request that was broken off: leaks are not reported. Nothing in the heap is used any more. Not
  * to be called from a handler, an observer or a walk of this heap. A full shutdown of the current heap makes the
  * thread's own current again.
+ *
+ * A heap that has ended already is an EMALLOC_ERROR_POINTER here and in emalloc_heap_set_current, as long as nobody
+ * else has its memory.
  */
 void emalloc_heap_shutdown(emalloc_heap *heap, int full, int silent);
 

@@ -10,8 +10,8 @@ use std::sync::OnceLock;
 
 use emalloc::interface::{Settings, SettingsError};
 
-use crate::error::{EmallocError, StartError};
-use crate::fatal::{decide, end, is_ending};
+use crate::error::{EmallocError, Ended, StartError};
+use crate::fatal::{Action, abort, decide, end, is_ending};
 use crate::heap::EmallocHeap;
 use crate::target_custom::OfHandlers;
 use crate::target_heap::OfHeap;
@@ -170,6 +170,20 @@ fn leave(heap: *mut EmallocHeap) {
     refresh();
 }
 
+/// Whether a heap has ended already, so that nothing is done with it: its memory would be given back twice, and then be two
+/// heaps' at once. Ends the process unless the program decides otherwise.
+fn is_refused(heap: &EmallocHeap) -> bool {
+    if !heap.ended.get() {
+        return false;
+    }
+    let ended = Ended(heap.address().cast());
+    // The heap's own handler is gone with it.
+    if decide(None, &EmallocError::of_ended(&ended)) != Action::Continue {
+        abort(&ended);
+    }
+    true
+}
+
 /// `emalloc_heap_current`
 #[unsafe(no_mangle)]
 pub extern "C" fn emalloc_heap_current() -> *mut EmallocHeap {
@@ -182,6 +196,10 @@ pub extern "C" fn emalloc_heap_current() -> *mut EmallocHeap {
 /// `heap` is null, or alive and this thread's for as long as it is current.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_heap_set_current(heap: *mut EmallocHeap) -> *mut EmallocHeap {
+    // SAFETY: the caller's promise.
+    if unsafe { EmallocHeap::given(heap) }.is_some_and(is_refused) {
+        return SET.get();
+    }
     let before = SET.replace(heap);
     refresh();
     before
@@ -197,6 +215,9 @@ pub unsafe extern "C" fn emalloc_heap_shutdown(heap: *mut EmallocHeap, full: c_i
     let Some(this) = (unsafe { EmallocHeap::given(heap) }) else {
         return;
     };
+    if is_refused(this) {
+        return;
+    }
     if let Some(handlers) = this.custom.get()
         && let Some(shutdown) = handlers.shutdown
     {

@@ -102,7 +102,7 @@ pub unsafe extern "C" fn emalloc_heap_set_handlers(
         None
     } else {
         // SAFETY: the caller's promise.
-        match Handlers::new(unsafe { sized::read(handlers) }) {
+        match unsafe { sized::read(handlers) }.and_then(Handlers::new) {
             Some(handlers) => Some(handlers),
             None => return -1,
         }

@@ -117,12 +117,34 @@ impl EmallocError {
         }
     }
 
+    /// A heap was used after its end.
+    pub fn of_ended(ended: &Ended) -> Self {
+        Self {
+            address: ended.0,
+            ..Self::new(Kind::Pointer, ended, EmallocSite::NONE)
+        }
+    }
+
     /// What a check found.
     pub fn of_check(corruption: &Corruption) -> Self {
         Self {
             address: ptr::without_provenance_mut(corruption.address),
             ..Self::new(Kind::Corrupt, corruption, EmallocSite::NONE)
         }
+    }
+}
+
+/// The heap that was at this address has ended already.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended(pub *mut c_void);
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = self.0;
+        write!(
+            f,
+            "zend_mm_heap corrupted: heap {address:p} has ended already"
+        )
     }
 }
 
@@ -139,6 +161,8 @@ pub enum StartError<'a> {
     Option(BadOption),
     /// The options name a storage in two ways.
     TwoStorages,
+    /// The field `size` of a struct of this name is not set.
+    NoSize(&'static str),
 }
 
 /// An option of `emalloc_debug` with a number that means nothing.
@@ -171,6 +195,7 @@ impl fmt::Display for StartError<'_> {
             Self::Settings(error) => error.fmt(f),
             Self::Option(error) => error.fmt(f),
             Self::TwoStorages => f.write_str("the options name more than one storage"),
+            Self::NoSize(name) => write!(f, "{name}.size is not set, expected sizeof({name})"),
         }
     }
 }

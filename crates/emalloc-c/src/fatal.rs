@@ -104,6 +104,14 @@ pub fn end(text: &dyn fmt::Display, status: i32) -> ! {
     process::exit(status)
 }
 
+/// Writes a text and aborts the process.
+pub fn abort(text: &dyn fmt::Display) -> ! {
+    set_ending();
+    // There is nobody left to tell of a failure.
+    let _ = writeln!(stderr(), "{text}");
+    process::abort()
+}
+
 /// Null if the program wants to go on without what was asked for, which nothing can bring; else the process ends.
 #[cold]
 pub fn refuse(

@@ -34,6 +34,8 @@ pub struct EmallocHeap {
     pub leaks: Cell<Option<(LeakFn, *mut c_void)>>,
     /// Who serves the functions on the current heap instead of this heap.
     pub(crate) custom: Cell<Option<Handlers>>,
+    /// The heap is gone, or about to go. Tells as long as nobody else has its memory.
+    pub ended: Cell<bool>,
 }
 
 // SAFETY: a heap is used by one thread at a time, and so is this; what C put in is the program's to send along.
@@ -48,6 +50,7 @@ impl EmallocHeap {
             report: Cell::new(None),
             leaks: Cell::new(None),
             custom: Cell::new(None),
+            ended: Cell::new(false),
         }
     }
 
@@ -78,7 +81,9 @@ impl EmallocHeap {
     /// `this` came from [`start`](Self::start); nothing of it is used any more.
     pub unsafe fn end(this: NonNull<Self>) {
         // SAFETY: it is alive.
-        let raw = unsafe { this.as_ref() }.raw();
+        let heap = unsafe { this.as_ref() };
+        heap.ended.set(true);
+        let raw = heap.raw();
         // SAFETY: it came from `into_raw`, and is used no more.
         drop(unsafe { Heap::from_raw(raw) });
     }

@@ -110,6 +110,7 @@ impl EmallocHeapOptions {
         }
         // SAFETY: the caller's promise.
         let chosen = unsafe { sized::read(self.debug) };
+        let chosen = chosen.ok_or(StartError::NoSize("emalloc_debug"))?;
         // SAFETY: the caller's promise.
         let debug = unsafe { chosen.to_debug() };
         debug.map(Some).map_err(StartError::Option)
@@ -172,7 +173,11 @@ pub unsafe extern "C" fn emalloc_heap_start(
         settings().and_then(start_as_set)
     } else {
         // SAFETY: the caller's promise.
-        unsafe { sized::read(options).start() }
+        match unsafe { sized::read(options) } {
+            // SAFETY: the caller's promise.
+            Some(options) => unsafe { options.start() },
+            None => Err(StartError::NoSize("emalloc_heap_options")),
+        }
     };
     let refusal = match started {
         Ok(heap) => return heap.as_ptr(),

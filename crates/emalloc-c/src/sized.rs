@@ -8,18 +8,21 @@ use core::ptr;
 /// That is so, it is `repr(C)`, and all zero is a valid value.
 pub unsafe trait Sized_: Copy {}
 
-/// What the caller knows of a struct, and zero in the rest.
+/// What the caller knows of a struct, and zero in the rest. `None` if its size says that nothing is known: nobody has set it.
 ///
 /// # Safety
-/// `from` points to as many bytes as its first field says.
-pub unsafe fn read<T: Sized_>(from: *const T) -> T {
+/// `from` points to as many bytes as its first field says, and to that field.
+pub unsafe fn read<T: Sized_>(from: *const T) -> Option<T> {
     // SAFETY: the first field is a `usize`.
     let known = unsafe { from.cast::<usize>().read() }.min(size_of::<T>());
+    if known <= size_of::<usize>() {
+        return None;
+    }
     // SAFETY: all zero is valid.
     let mut value = unsafe { core::mem::zeroed::<T>() };
     // SAFETY: no more than either has.
     unsafe { ptr::copy_nonoverlapping(from.cast::<u8>(), (&raw mut value).cast(), known) };
-    value
+    Some(value)
 }
 
 /// Fills in what the caller knows of a struct; its first field stays.

@@ -145,14 +145,30 @@ fn a_wrong_pointer_ends_the_process_or_not() {
 }
 
 #[test]
+fn a_heap_that_has_ended_is_not_ended_again() {
+    let output = run(program("ends.c").arg("ended"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        said.starts_with("zend_mm_heap corrupted: heap 0x"),
+        "{said}"
+    );
+    assert!(said.ends_with(" has ended already\n"), "{said}");
+    assert!(output.status.code().is_none(), "{}", output.status);
+    let said = succeed(program("ends.c").args(["ended", "go on"]));
+    let (heap, _) = said.split_once('\n').unwrap();
+    let text = format!("zend_mm_heap corrupted: {heap} has ended already");
+    assert_eq!(said.matches(&text).count(), 3, "{said}");
+}
+
+#[test]
 fn an_alignment_that_is_no_power_of_two_is_named() {
-    let text = "\nFatal error: the alignment 24 is no power of two at ends.c:134\n";
+    let text = "\nFatal error: the alignment 24 is no power of two at ends.c:144\n";
     ends(&run(program("ends.c").arg("alignment")), 255, text);
     let mut without_a_heap = program("ends.c");
     without_a_heap.arg("alignment").env("USE_ZEND_ALLOC", "0");
     ends(&run(&mut without_a_heap), 255, text);
     let said = succeed(program("ends.c").args(["alignment", "go on"]));
-    assert_eq!(said.matches("kind 7, line 13").count(), 2, "{said}");
+    assert_eq!(said.matches("kind 7, line 14").count(), 2, "{said}");
 }
 
 #[test]

@@ -66,6 +66,16 @@ int main(int argc, char **argv)
         CHECK(erealloc_recoverable(block, 50) == NULL);
         CHECK(zend_mem_block_size(block) == 0);
         emalloc_heap_free(heap, block);
+    } else if (strcmp(what, "ended") == 0) {
+        emalloc_heap *heap = limited(), *other;
+        emalloc_heap_shutdown(heap, 1, 0);
+        printf("heap %p\n", (void *)heap);
+        emalloc_heap_shutdown(heap, 1, 0);
+        emalloc_heap_shutdown(heap, 0, 0);
+        CHECK(emalloc_heap_set_current(heap) == NULL);
+        heap = limited();
+        other = limited();
+        CHECK(heap != other && emalloc_heap_current() == other);
     } else if (strcmp(what, "alignment") == 0) {
         CHECK(emalloc_alloc_aligned(24, 100) == NULL);
         limited();

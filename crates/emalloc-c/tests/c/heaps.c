@@ -190,7 +190,16 @@ static void a_walk_meets_every_block(void)
 static void options_that_cannot_be(void)
 {
     emalloc_heap_options options = EMALLOC_HEAP_OPTIONS_INIT;
+    emalloc_heap_options forgotten = {0};
+    emalloc_debug debug = {0};
     emalloc_error error;
+    forgotten.limit = 1 << 20;
+    CHECK(emalloc_heap_start(&forgotten, &error) == NULL && error.kind == EMALLOC_ERROR_SETTING);
+    CHECK(strcmp(error.text, "emalloc_heap_options.size is not set, expected sizeof(emalloc_heap_options)") == 0);
+    options.debug = &debug;
+    CHECK(emalloc_heap_start(&options, &error) == NULL && error.kind == EMALLOC_ERROR_SETTING);
+    CHECK(strcmp(error.text, "emalloc_debug.size is not set, expected sizeof(emalloc_debug)") == 0);
+    options.debug = NULL;
     options.segment_size = 3 << 20;
     CHECK(emalloc_heap_start(&options, &error) == NULL && error.kind == EMALLOC_ERROR_SETTING);
     CHECK(strstr(error.text, "must be a power of two") != NULL);
