@@ -123,6 +123,9 @@ pub struct ReplayArgs {
     pub files: Vec<PathBuf>,
 
     /// Where segments come from: a name that `emalloc storages` lists, or fixed=BYTES
+    ///
+    /// It is alone here: the store of warm memory that heaps share in front of malloc unless told otherwise is
+    /// not there, so that what is taken can be counted; --cached puts one in front.
     #[arg(long, value_name = "NAME", value_parser = storage, default_value = default_storage())]
     pub storage: StorageChoice,
 

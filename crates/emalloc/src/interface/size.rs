@@ -11,7 +11,7 @@ impl fmt::Display for ParseSizeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "expected a whole number of bytes below 2^{}, with K, M or G behind it if need be (64K, 64KiB)",
+            "expected a whole number of bytes below 2^{}, with K, M, G or T behind it if need be (64K, 64KiB)",
             usize::BITS
         )
     }
