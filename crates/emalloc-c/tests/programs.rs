@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{CC, folder, run, succeed};
+use common::{CC, built, folder, run, succeed};
 use std::process::Command;
 
 fn program(name: &str) -> Command {
@@ -62,6 +62,15 @@ fn a_storage_in_c_by_its_name() {
 #[test]
 fn threads() {
     passes("threads.c");
+}
+
+/// It crashed when the thread ended.
+#[test]
+#[cfg(not(target_vendor = "apple"))]
+fn a_library_that_is_closed_while_a_thread_has_a_heap() {
+    let mut program = CC.program_alone(&folder("tests/c/unloaded.c"));
+    succeed(program.arg(built().join("libemalloc_c.so")));
+    succeed(program.env("EMALLOC_DEBUG", "1"));
 }
 
 #[track_caller]
