@@ -4,6 +4,7 @@
 mod common;
 
 use common::{CC, built, folder, run, succeed};
+use std::path::Path;
 use std::process::Command;
 
 fn program(name: &str) -> Command {
@@ -68,7 +69,12 @@ fn threads() {
 #[test]
 #[cfg(not(target_vendor = "apple"))]
 fn a_library_that_is_closed_while_a_thread_has_a_heap() {
-    let mut program = CC.program_alone(&folder("tests/c/unloaded.c"));
+    // Linked with no library of ours.
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("unloaded");
+    let mut compiler = Command::new(CC.command);
+    compiler.args([CC.standard, "-pthread", "-o"]).arg(&program);
+    succeed(compiler.arg(folder("tests/c/unloaded.c")));
+    let mut program = Command::new(program);
     succeed(program.arg(built().join("libemalloc_c.so")));
     succeed(program.env("EMALLOC_DEBUG", "1"));
 }

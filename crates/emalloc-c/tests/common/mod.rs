@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex, OnceLock};
@@ -57,18 +56,6 @@ impl Compiler {
     /// A command that runs a program, compiled once from a source with warnings as errors and linked with the shared
     /// library; its environment says nothing to that.
     pub fn program(self, source: &Path) -> Command {
-        let built = built();
-        let mut library = vec!["-L".into(), built.clone().into(), "-lemalloc_c".into()];
-        library.push(format!("-Wl,-rpath,{}", built.display()).into());
-        self.program_with(source, &library)
-    }
-
-    /// As [`program`](Self::program), but linked with no library of ours.
-    pub fn program_alone(self, source: &Path) -> Command {
-        self.program_with(source, &[])
-    }
-
-    fn program_with(self, source: &Path, library: &[OsString]) -> Command {
         static COMPILED: Mutex<BTreeMap<PathBuf, Arc<OnceLock<()>>>> = Mutex::new(BTreeMap::new());
         let name = source.file_stem().unwrap().to_str().unwrap();
         let program =
@@ -79,7 +66,7 @@ impl Compiler {
             .entry(program.clone())
             .or_default()
             .clone();
-        once.get_or_init(|| self.compile(source, library, &program));
+        once.get_or_init(|| self.compile(source, &program));
         let mut command = Command::new(program);
         for (variable, _) in env::vars_os() {
             let known = variable.to_string_lossy();
@@ -91,7 +78,8 @@ impl Compiler {
         command
     }
 
-    fn compile(self, source: &Path, library: &[OsString], program: &Path) {
+    fn compile(self, source: &Path, program: &Path) {
+        let built = built();
         succeed(
             Command::new(self.command)
                 .arg(self.standard)
@@ -104,7 +92,10 @@ impl Compiler {
                 .args(["-g", "-pthread", "-I"])
                 .arg(folder("include"))
                 .arg(source)
-                .args(library)
+                .arg("-L")
+                .arg(&built)
+                .arg("-lemalloc_c")
+                .arg(format!("-Wl,-rpath,{}", built.display()))
                 .arg("-o")
                 .arg(program),
         );
