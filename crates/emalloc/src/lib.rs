@@ -28,7 +28,7 @@
 //! | a server: a heap per request on each thread | below; `examples/request_server.rs` |
 //! | a limit that is an error one can catch | [`Builder::limit`](heap::Builder::limit), the `try_` forms, [`AllocError`]; for many heaps together [`Budget`](storage::Budget) |
 //! | to be asked before a request fails: free something, raise the limit, unwind | [`Handler::out_of_memory`](heap::Handler::out_of_memory) |
-//! | which line forgot what | [`Builder::debug`](heap::Builder::debug), [`Heap::leaks`], [`Handler::leaks`](heap::Handler::leaks); `EMALLOC_DEBUG=1` |
+//! | which line forgot what | [`Builder::debug`](heap::Builder::debug), [`Heap::leaks`], [`Handler::leaks`](heap::Handler::leaks); `EMALLOC_DEBUG=1` for heaps that [`Settings`](interface::Settings) make |
 //! | who allocates, in production | [`Heap::start_sampling`], [`Heap::profile`]; for flame graphs [`Heap::write_collapsed`] |
 //! | containers of other crates | the features below and [`Heap::here`] |
 //! | memory from elsewhere | the trait [`Storage`](storage::Storage), and [`conformance`](storage::conformance) to test it |

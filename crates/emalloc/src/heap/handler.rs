@@ -46,6 +46,8 @@ pub trait Handler: Send {
     /// A plain form (not a `try_` one), called at `at`, was refused. The heap's reserve is open meanwhile;
     /// if this unwinds, it stays open until [`Heap::close_reserve`] or a reset.
     ///
+    /// What it asks of the heap itself it asks by `try_` forms: a plain one that is refused would ask it again, from within.
+    ///
     /// The default writes the original's text to standard error and ends the process with status 255.
     fn out_of_memory(&self, heap: &Heap, error: &AllocError, at: Site<'_>) -> Recovery {
         let _ = heap;
