@@ -405,6 +405,7 @@ impl Heap {
 
     /// Writes what samples tell as collapsed stacks, for flame graphs: a line for each place, which is
     /// `origin;place` where it has an origin, and the number. `inferno-flamegraph`, `flamegraph.pl` and speedscope read that.
+    /// Samples that found no room are missing, as in [`profile`](Self::profile).
     ///
     /// # Errors
     /// What `out` answers.
