@@ -65,7 +65,9 @@ impl Slot {
         if size != align || !size.is_power_of_two() || size != size_in(word) {
             return None;
         }
-        self.word
+        // What was there, which may be another grant than that of the look, at the same address.
+        let word = self
+            .word
             .compare_exchange(word, ptr::null_mut(), Ordering::Acquire, Ordering::Relaxed)
             .ok()?;
         NonNull::new(start_in(word))
@@ -159,6 +161,37 @@ mod tests {
                 (piece.start(), piece.size, piece.align),
                 (Some(start), size, size)
             );
+        }
+    }
+
+    /// Only Miri sees the difference between grants at the same address, for some seeds.
+    #[test]
+    fn what_is_taken_is_what_was_put_last() {
+        use crate::storage::{MALLOC, Storage};
+        let slot = Slot::new();
+        let turn = || {
+            for _ in 0..20 {
+                if let Some(start) = slot.take(MIN_SEGMENT, MIN_SEGMENT, false) {
+                    // SAFETY: granted below, and nobody else's any more.
+                    unsafe { start.write(1) };
+                    // SAFETY: as above.
+                    unsafe { MALLOC.free(start, MIN_SEGMENT, MIN_SEGMENT) };
+                }
+                let grant = MALLOC.allocate(MIN_SEGMENT, MIN_SEGMENT).unwrap();
+                if !slot.put(grant.start, MIN_SEGMENT, MIN_SEGMENT, false) {
+                    // SAFETY: granted above, and put nowhere.
+                    unsafe { MALLOC.free(grant.start, MIN_SEGMENT, MIN_SEGMENT) };
+                }
+            }
+        };
+        std::thread::scope(|threads| {
+            for _ in 0..2 {
+                threads.spawn(turn);
+            }
+        });
+        if let Some((piece, _)) = slot.empty() {
+            // SAFETY: granted above, and nobody else's.
+            unsafe { MALLOC.free(piece.start().unwrap(), piece.size, piece.align) };
         }
     }
 }
