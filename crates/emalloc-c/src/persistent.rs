@@ -3,13 +3,13 @@
 use core::ffi::{CStr, c_char, c_void};
 use core::ptr;
 
+use emalloc::heap::Site;
 use emalloc::interface::sum;
 use emalloc::sys;
 
 use crate::derived::fill;
 use crate::error::{EmallocError, OutOfMemory};
 use crate::fatal::{Action, decide, end, refuse};
-use crate::site::NOWHERE;
 
 /// Asks the program when the system has nothing left, until `request` is served or that is of no use.
 fn or_decide(requested: usize, request: impl Fn() -> *mut u8) -> *mut c_void {
@@ -35,7 +35,12 @@ fn with_sum(
 ) -> *mut c_void {
     match sum(count, size, offset) {
         Ok(bytes) => call(bytes),
-        Err(error) => refuse(None, &EmallocError::of_request(&error, NOWHERE), &error).cast(),
+        Err(error) => refuse(
+            None,
+            &EmallocError::of_request(&error, Site::UNKNOWN),
+            &error,
+        )
+        .cast(),
     }
 }
 

@@ -42,10 +42,6 @@ impl From<Site<'_>> for EmallocSite {
     }
 }
 
-/// The place of a call that was told none.
-// SAFETY: null is allowed.
-pub const NOWHERE: Site<'static> = unsafe { Site::from_c(ptr::null(), 0) };
-
 /// Defines both forms of a function. The body is told the place as a [`Site`] called `at`.
 macro_rules! sited {
     ($(

@@ -305,7 +305,7 @@ impl State {
             Some(table) => {
                 self.samples.set(Some(table));
                 self.settle_sized();
-                self.take_sample(core::ptr::null_mut(), Site::unknown());
+                self.take_sample(core::ptr::null_mut(), Site::UNKNOWN);
                 Ok(())
             }
             None => {

@@ -292,7 +292,7 @@ impl Samples {
             }
         }
         if self.sites.get(0).is_none() {
-            self.sites.put(0, SiteProfile::new(Site::unknown(), None));
+            self.sites.put(0, SiteProfile::new(Site::UNKNOWN, None));
         }
         0
     }

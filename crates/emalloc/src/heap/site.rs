@@ -99,12 +99,6 @@ impl Site<'static> {
         unsafe { Self::from_c(file.as_ptr(), line) }
     }
 
-    /// A place that nobody knows.
-    pub(super) const fn unknown() -> Self {
-        // SAFETY: null stands for an unknown file.
-        unsafe { Self::from_c(ptr::null(), 0) }
-    }
-
     /// A place in a C program. Null stands for a file that nobody knows.
     ///
     /// # Safety
@@ -190,18 +184,9 @@ impl<'a> Site<'a> {
 
     /// The site by value, to be kept.
     pub(super) fn keep(self) -> Relayed {
-        match self.place() {
-            Place::Relayed(relayed) => *relayed,
-            Place::Rust(location) => Relayed {
-                at: location.into(),
-                origin: Site::UNKNOWN,
-            },
-            Place::C(file, line) => Relayed {
-                // SAFETY: whoever made the site vouched for the string.
-                at: unsafe { Site::from_c(file, line) },
-                origin: Site::UNKNOWN,
-            },
-        }
+        let (at, origin) = self.parts();
+        let origin = origin.unwrap_or(Site::UNKNOWN);
+        Relayed { at, origin }
     }
 
     /// Whether two sites are the same file and line; their origins may differ.

@@ -106,14 +106,8 @@ impl State {
         record: &Record,
         at: Option<Site<'_>>,
     ) {
-        let address = raw.block(record).addr().get();
-        let info = BlockInfo {
-            address,
-            size: record.size,
-            allocated: record.allocated.view(),
-            freed: (record.life == life::HELD).then(|| record.freed.view()),
-        };
-        self.found(debugging, finding, address, Some(info), at);
+        let info = raw.info(record);
+        self.found(debugging, finding, info.address, Some(info), at);
     }
 
     /// Reports a wrong pointer that was given at `at`, with the block it leads to.
@@ -121,12 +115,7 @@ impl State {
         let finding = Finding::Pointer(fault.kind);
         let raw = self.raw_around(fault.address).ok();
         let record = raw.and_then(|raw| Some((raw, raw.record()?)));
-        let info = record.as_ref().map(|(raw, record)| BlockInfo {
-            address: raw.block(record).addr().get(),
-            size: record.size,
-            allocated: record.allocated.view(),
-            freed: (record.life == life::HELD).then(|| record.freed.view()),
-        });
+        let info = record.as_ref().map(|(raw, record)| raw.info(record));
         self.found(debugging, finding, fault.address, info, Some(at));
     }
 

@@ -7,7 +7,7 @@ use core::slice;
 
 use super::options::Debug;
 use super::record::{RECORD, Record, life};
-use super::report::Change;
+use super::report::{BlockInfo, Change};
 use crate::layout::{MIN_ALIGN, PAGE, round_up};
 use crate::sys;
 
@@ -153,6 +153,16 @@ impl Raw {
     pub fn block(self, record: &Record) -> NonNull<u8> {
         // SAFETY: it lies inside the raw block.
         unsafe { self.start.add(record.front) }
+    }
+
+    /// What reports say of the block.
+    pub fn info(self, record: &Record) -> BlockInfo<'_> {
+        BlockInfo {
+            address: self.block(record).addr().get(),
+            size: record.size,
+            allocated: record.allocated.view(),
+            freed: (record.life == life::HELD).then(|| record.freed.view()),
+        }
     }
 
     /// Where the guards lie. No more than a page of each: what aligns a block can be long.
