@@ -440,7 +440,8 @@ emalloc_heap *emalloc_heap_start(const emalloc_heap_options *options, emalloc_er
  * 1): all goes back to the storage, and the heap is used no more. (zend_mm_shutdown)
  *
  * silent is 1 after a request that was broken off: leaks are not reported. Nothing in the heap is used any more. Not
- * to be called from a handler, an observer or a walk of this heap. A full shutdown of the current heap makes the
+ * to be called from a handler, an observer or a walk of this heap (in a walk, and where leaks are told, it is an
+ * EMALLOC_ERROR_WALKING and nothing is done). A full shutdown of the current heap makes the
  * thread's own current again.
  *
  * A heap that has ended already is an EMALLOC_ERROR_POINTER here and in emalloc_heap_set_current, as long as nobody
@@ -664,7 +665,10 @@ typedef struct emalloc_observer {
     void *reserved[4]; /* the library's */
 } emalloc_observer;
 
-/* Adds one, which stays alive and where it is until it is removed or the heap ends. It observes one heap at a time. */
+/*
+ * Adds one, which stays alive and where it is until it is removed or the heap ends. It observes one heap at a time; one
+ * that observes this heap already becomes the one added last.
+ */
 void emalloc_heap_add_observer(emalloc_heap *heap, emalloc_observer *observer);
 
 /* Takes one out, at any time. Answers 1, or 0 if it was not there. */

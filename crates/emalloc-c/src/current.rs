@@ -10,9 +10,10 @@ use std::sync::OnceLock;
 
 use emalloc::interface::{Settings, SettingsError};
 
-use crate::error::{EmallocError, Ended, StartError};
-use crate::fatal::{Action, abort, decide, end, is_ending};
+use crate::error::{EmallocError, Ended, Kind, StartError};
+use crate::fatal::{Action, abort, decide, end, is_ending, refuse};
 use crate::heap::EmallocHeap;
+use crate::site::EmallocSite;
 use crate::target_custom::OfHandlers;
 use crate::target_heap::OfHeap;
 use crate::target_system::OfSystem;
@@ -216,6 +217,13 @@ pub unsafe extern "C" fn emalloc_heap_shutdown(heap: *mut EmallocHeap, full: c_i
         return;
     };
     if is_refused(this) {
+        return;
+    }
+    if this.view().is_at_rest() {
+        // Whoever walks it would go on in what is gone.
+        let text = "the heap cannot be shut down while it is being walked";
+        let error = EmallocError::new(Kind::Walking, &text, EmallocSite::NONE);
+        refuse(Some(this), &error, &text);
         return;
     }
     if let Some(handlers) = this.custom.get()

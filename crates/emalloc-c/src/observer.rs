@@ -119,7 +119,7 @@ unsafe fn node_of(observer: *mut EmallocObserver) -> *mut ObserverNode {
 /// `emalloc_heap_add_observer`
 ///
 /// # Safety
-/// `heap` is null, or alive and this thread's; the observer is on no heap's list, and stays as the header says.
+/// `heap` is null, or alive and this thread's; the observer is on no other heap's list, and stays as the header says.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn emalloc_heap_add_observer(
     heap: *mut EmallocHeap,
@@ -131,6 +131,8 @@ pub unsafe extern "C" fn emalloc_heap_add_observer(
     };
     // SAFETY: the caller's promise.
     let node = unsafe { node_of(observer) };
+    // On the list twice it would make a ring of it.
+    heap.view().remove_observer(node);
     // SAFETY: the caller's promise; the room is the library's.
     unsafe { node.write(ObserverNode::new(&*observer)) };
     // SAFETY: the caller's promise.

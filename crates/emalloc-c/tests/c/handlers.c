@@ -266,6 +266,8 @@ static void observers_are_told_and_change_nothing(void)
     efree(block);
     CHECK(a.freed == 1 && a.block == block && a.usable >= 1000 && a.allocated == 1);
     CHECK(emalloc_heap_remove_observer(heap, &second) == 1 && emalloc_heap_remove_observer(heap, &second) == 0);
+    /* Added once more it is told once, all the same. */
+    emalloc_heap_add_observer(heap, &first);
     block = relayed(10 EMALLOC_SITE_CC);
     CHECK(a.allocated == 2 && b.allocated == 1 && a.line == __LINE__ - 1 && a.orig_line > 0 && a.orig_line < a.line);
     efree(block);

@@ -173,6 +173,34 @@ static int see(void *data, const emalloc_item *item)
     return seen->stop_after > 0 && --seen->stop_after == 0 ? 42 : 0;
 }
 
+static int end_it(void *data, const emalloc_item *item)
+{
+    emalloc_heap_shutdown(data, item->kind == EMALLOC_ITEM_SEGMENT, 0);
+    return 0;
+}
+
+static int go_on(void *data, emalloc_heap *heap, const emalloc_error *error)
+{
+    CHECK(heap != NULL && error->kind == EMALLOC_ERROR_WALKING);
+    ++*(int *)data;
+    return EMALLOC_CONTINUE;
+}
+
+static void a_heap_is_not_shut_down_in_a_walk(void)
+{
+    emalloc_heap *heap = start(0, 0);
+    struct seen seen = {0, 0, 0, 0, 0};
+    int refused = 0;
+    char *block = emalloc_heap_alloc(heap, 24);
+    emalloc_heap_set_fatal_handler(heap, go_on, &refused);
+    CHECK(emalloc_heap_walk(heap, end_it, heap) == 0);
+    CHECK(emalloc_heap_walk(heap, see, &seen) == 0);
+    CHECK(refused == seen.segments + seen.runs + seen.blocks && seen.blocks == 1);
+    emalloc_heap_free(heap, block);
+    CHECK(emalloc_heap_usage(heap, 0) == 0);
+    emalloc_heap_shutdown(heap, 1, 0);
+}
+
 static void a_walk_meets_every_block(void)
 {
     emalloc_heap *heap = start(0, 0);
@@ -242,6 +270,7 @@ int main(void)
     figures();
     collect_and_trim();
     a_walk_meets_every_block();
+    a_heap_is_not_shut_down_in_a_walk();
     options_that_cannot_be();
     a_server();
     return 0;

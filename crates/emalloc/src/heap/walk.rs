@@ -155,6 +155,19 @@ impl Drop for Walking<'_> {
 
 /// Walking.
 impl Heap {
+    /// Whether somebody walks the heap at this moment, or is shown its leaks: it hands out and takes back nothing then.
+    ///
+    /// ```
+    /// # use emalloc::heap::Heap;
+    /// let heap = Heap::new()?;
+    /// heap.walk(&mut |_| assert!(heap.is_at_rest()));
+    /// assert!(!heap.is_at_rest());
+    /// # Ok::<(), emalloc::heap::HeapError>(())
+    /// ```
+    pub fn is_at_rest(&self) -> bool {
+        self.state().modes.is_walking()
+    }
+
     /// Visits every segment, run and live block.
     ///
     /// Meanwhile the heap is at rest: requests are refused with [`AllocError::Walking`](super::AllocError), and
