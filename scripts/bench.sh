@@ -6,7 +6,7 @@ set -euo pipefail
 
 usage() {
     cat <<'EOT'
-usage: scripts/bench.sh [--out DIR] [--docs] [--rounds N] [--build] [FOLDER | TRACE...]
+usage: scripts/bench.sh [--out DIR] [--docs] [--rounds N] [--build] [FOLDER | TRACE]...
 
 Builds crates/emalloc-bench with its peers and runs it on all traces in FOLDER (default: traces/).
 Prints the tables and writes to DIR (default: target/bench)
@@ -75,10 +75,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 traces=()
-for source in "${@:-$ROOT/traces}"; do
-    source=$(realpath "$source")
-    if [ -d "$source" ]; then traces+=("$source"/*.emtr.zst); else traces+=("$source"); fi
-done
+for source in "${@:-$ROOT/traces}"; do traces+=("$(realpath "$source")"); done
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 
@@ -90,10 +87,9 @@ need build build
 [ $only_build -eq 0 ] || exit 0
 
 bench=$BENCH/target/release/emalloc-bench
-chart=()
-# The chart compares with the original.
-if "$bench" --only zend --rounds 1 --no-memory "${traces[0]}" >"$out/probe" 2>&1; then chart=(--chart "$out/chart.svg"); fi
-rm -f "$out/probe"
+chart=(--chart "$out/chart.svg")
+# It compares with the original: without that it is refused.
+"$bench" --only zend --rounds 1 --no-memory "${traces[@]}" "${chart[@]}" >/dev/null 2>&1 || chart=()
 {
     printf '# A heap made for each replay\n\n'
     "$bench" "${rounds[@]}" "${traces[@]}" --json-file "$out/traces.jsonl" "${chart[@]}"
