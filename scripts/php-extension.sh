@@ -59,11 +59,11 @@ build() {
     fi
     mkdir -p "$BUILD"
     # Not the stub: make would have PHP's gen_stub.php fetch a parser.
-    cp -u "$SOURCE"/*.[ch] "$SOURCE"/config.m4 "$ROOT"/crates/emalloc-php/include/*.h "$BUILD"
+    cp -u "$SOURCE"/*.[ch] "$SOURCE"/config.m4 "$ROOT"/crates/emalloc-php/include/*.h "$ROOT"/crates/emalloc-php/php/behind.ld "$BUILD"
     cd "$BUILD"
     # Anew when what it was configured for has changed.
     local made_for
-    made_for="$config $("$config" --version) $library $(cksum <config.m4)"
+    made_for="$config $("$config" --version) $library $(cat config.m4 behind.ld | cksum)"
     if [ ! -f Makefile ] || [ "$(cat made-for 2>/dev/null)" != "$made_for" ]; then
         "$phpize"
         ./configure --quiet --with-php-config="$config" --enable-emalloc --with-emalloc-library="$library"

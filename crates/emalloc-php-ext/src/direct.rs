@@ -142,30 +142,30 @@ impl Entries {
             .map(|(address, byte)| (address - self.at, byte))
     }
 
-    /// The code as it stands there now.
-    fn code(&self) -> Vec<u8> {
-        let at = ptr::with_exposed_provenance::<u8>(self.at);
+    /// A byte of the code as it stands there now.
+    fn byte(&self, offset: usize) -> u8 {
+        let at = ptr::with_exposed_provenance::<u8>(self.at + offset);
         // SAFETY: all between functions of one file's code can be read. It is read anew, for it may have been written since.
-        let byte = |offset| unsafe { at.add(offset).read_volatile() };
-        (0..self.length).map(byte).collect()
+        unsafe { at.read_volatile() }
     }
 
-    /// Whether the entries are in this form in `code`.
-    fn stand(&self, code: &[u8], form: Form) -> bool {
-        self.bytes(form).all(|(offset, byte)| code[offset] == byte)
+    /// Whether the entries are in this form.
+    fn stand(&self, form: Form) -> bool {
+        self.bytes(form)
+            .all(|(offset, byte)| self.byte(offset) == byte)
     }
 
     /// Writes one form over another one: all at once, that takes no time.
     fn write(&self, writer: &Writer, from: Form, to: Form) -> bool {
-        let mut code = self.code();
         // What somebody else has changed since stays.
-        self.stand(&code, from) && {
+        self.stand(from) && {
+            let mut code: Vec<u8> = (0..self.length).map(|offset| self.byte(offset)).collect();
             for (offset, byte) in self.bytes(to) {
                 code[offset] = byte;
             }
             // SAFETY: PHP runs an extension's code, so none of these functions; the code is its own, or jumps.
             let written = unsafe { writer.write(self.at, &code) };
-            written.is_ok() && self.stand(&self.code(), to)
+            written.is_ok() && self.stand(to)
         }
     }
 }
