@@ -16,8 +16,8 @@ Builds both as scripts/php-swap.sh does and runs each PROGRAM on them in pairs, 
   twig, commonmark, phpparser applications out of Debian's packages
   dokuwiki                    likewise, served over HTTP on loopback by php -S
 Prints a table: processor time (user and system, medians), ours by stock (median and quartiles over the pairs), how far
-stock is from itself (quartiles over runs that follow each other), and peak resident memory; with --instructions also
-instructions under valgrind, for a shorter run. --json writes one object per line.
+stock is from itself (quartiles over runs that follow each other), and peak resident memory, counted exactly in three runs more
+(median); with --instructions also instructions under valgrind, for a shorter run. --json writes one object per line.
 
 --pairs N: pairs per program (default 9, at least 2). Let nothing else run meanwhile; all takes five minutes, with instructions fifteen.
 
@@ -110,7 +110,7 @@ main() {
     done
     check_init "$folder"
     if [ -n "$mode" ]; then
-        need packages packages dpkg-dev xz-utils php8.2-cli php8.2-dev php8.2-mbstring
+        need packages packages gcc libc6-dev dpkg-dev xz-utils php8.2-cli php8.2-dev php8.2-mbstring
         need php-source php_fetch
         need extension extension "$mode"
         stock=$WORK/extension/stock ours=$WORK/extension/ours source=$WORK/extension
@@ -121,10 +121,11 @@ main() {
     fi
     [[ " ${arguments[*]} " != *" --instructions "* ]] || need valgrind packages valgrind
     need applications applications
+    need peak cc -O1 -o "$WORK/peak" "$ROOT/crates/emalloc-php/php/bench/peak.c"
     echo
     "$stock" -n "$ROOT/crates/emalloc-php/php/bench/run.php" --stock="$stock" --ours="$ours" --source="$source" \
         --share="$WORK/apps/root/usr/share/php" \
-        --wiki="$WORK/apps/wiki" --work="$WORK" "${arguments[@]}" || FAILED=1
+        --wiki="$WORK/apps/wiki" --work="$WORK" --peak="$WORK/peak" "${arguments[@]}" || FAILED=1
     check_end
 }
 

@@ -1,10 +1,10 @@
 <?php
-// Runs programs on two builds of PHP, in pairs, one after the other in changing order, and compares processor time, peak
-// memory and, if asked, instructions. Called by scripts/php-bench.sh.
+// Runs programs on two builds of PHP, in pairs, one after the other in changing order, and compares processor time; peak
+// memory, in runs of their own; and, if asked, instructions. Called by scripts/php-bench.sh.
 
 final class Options
 {
-    public string $stock, $ours, $source, $share, $wiki, $work;
+    public string $stock, $ours, $source, $share, $wiki, $work, $peak;
     public ?string $json = null;
     public int $pairs = 9;
     public bool $instructions = false;
@@ -29,7 +29,7 @@ final class Options
 /** What a run took. */
 final class Run
 {
-    public function __construct(public float $seconds, public int $peak, public string $output)
+    public function __construct(public float $seconds, public string $output)
     {
     }
 }
@@ -40,7 +40,16 @@ abstract class Program
     {
     }
 
-    abstract public function run(string $php): Run;
+    /** Runs it, by a command before its own if there is one. */
+    abstract public function run(string $php, array $through = []): Run;
+
+    /** How much memory its process has at most, in KB: counted, so it takes longer (peak.c). */
+    public function peak(string $php): int
+    {
+        $file = "{$this->options->work}/peak.kb";
+        $this->run($php, [$this->options->peak, $file]);
+        return (int) file_get_contents($file);
+    }
 
     /** Instructions of a shorter run; null if that cannot be had. */
     public function instructions(string $php): ?int
@@ -58,7 +67,7 @@ abstract class Program
                 $command = [...$command, "-d", "extension=$extension"];
             }
         }
-        return [...$command, "-d", "include_path={$this->options->share}", "-d", "auto_prepend_file=" . __DIR__ . "/peak.php"];
+        return [...$command, "-d", "include_path={$this->options->share}"];
     }
 
     /** Seconds of the processor that ended children have taken. */
@@ -78,14 +87,13 @@ final class Script extends Program
         parent::__construct($name, $options);
     }
 
-    public function run(string $php): Run
+    public function run(string $php, array $through = []): Run
     {
-        $peak = "{$this->options->work}/peak";
         $before = self::children();
-        $output = $this->start([...$this->php($php), $this->file, ...$this->arguments], ["BENCH_PEAK" => $peak]);
+        $output = $this->start([...$through, ...$this->php($php), $this->file, ...$this->arguments]);
         // PHP's own programs print how long they took.
         $output = preg_replace('/[-\s]*\d+\.\d+\s*/', " ", $output);
-        return new Run(self::children() - $before, (int) file_get_contents($peak), $output);
+        return new Run(self::children() - $before, $output);
     }
 
     public function instructions(string $php): ?int
@@ -93,15 +101,15 @@ final class Script extends Program
         // The extension writes into PHP's code, which valgrind would not see without being told to look.
         $valgrind = ["valgrind", "--tool=callgrind", "--smc-check=all", "--trace-children=yes", "--callgrind-out-file=/dev/null"];
         $command = [...$valgrind, ...$this->php($php), $this->file, ...$this->short];
-        $this->start($command, [], $errors);
+        $this->start($command, $errors);
         return preg_match('/Collected : (\d+)/', $errors, $match) ? (int) $match[1] : null;
     }
 
-    private function start(array $command, array $variables, ?string &$errors = null): string
+    private function start(array $command, ?string &$errors = null): string
     {
         $said = "{$this->options->work}/said";
         $pipes = [];
-        $process = proc_open($command, [1 => ["pipe", "w"], 2 => ["file", $said, "w"]], $pipes, null, $variables + getenv());
+        $process = proc_open($command, [1 => ["pipe", "w"], 2 => ["file", $said, "w"]], $pipes);
         $output = stream_get_contents($pipes[1]);
         $status = proc_close($process);
         $errors = file_get_contents($said);
@@ -120,10 +128,10 @@ final class Wiki extends Program
     private const PAGES = ["wiki:syntax", "wiki:dokuwiki", "wiki:welcome", "playground:playground", "wiki:syntax&do=index"];
     private const REQUESTS = 60;
 
-    public function run(string $php): Run
+    public function run(string $php, array $through = []): Run
     {
         $before = self::children();
-        $command = [...$this->php($php), "-S", "127.0.0.1:" . self::PORT, "-t", $this->options->wiki];
+        $command = [...$through, ...$this->php($php), "-S", "127.0.0.1:" . self::PORT, "-t", $this->options->wiki];
         $log = "{$this->options->work}/wiki.log";
         $pipes = [];
         $process = proc_open($command, [1 => ["file", $log, "w"], 2 => ["file", $log, "a"]], $pipes, $this->options->wiki);
@@ -139,13 +147,11 @@ final class Wiki extends Program
         for ($request = 0; $request < self::REQUESTS; $request++) {
             $sizes[] = strlen($this->page(self::PAGES[$request % count(self::PAGES)]));
         }
-        $server = proc_get_status($process)["pid"];
-        preg_match('/VmHWM:\s+(\d+)/', file_get_contents("/proc/$server/status"), $match);
         proc_terminate($process, 2);
         proc_close($process);
         // Pages carry times and numbers of their own; that all are there is enough.
         $whole = count(array_filter($sizes, fn (int $size) => $size > 2000));
-        return new Run(self::children() - $before, (int) $match[1], "$whole pages");
+        return new Run(self::children() - $before, "$whole pages");
     }
 
     private function page(string $id): string
@@ -189,7 +195,7 @@ function compare(Program $program, Options $options): array
         exit(1);
     }
     $seconds = array_map(fn (array $runs) => array_map(fn (Run $run) => $run->seconds, $runs), $runs);
-    $peaks = array_map(fn (array $runs) => at(array_map(fn (Run $run) => $run->peak, $runs), 0.5), $runs);
+    $peaks = array_map(fn (string $php) => at([$program->peak($php), $program->peak($php), $program->peak($php)], 0.5), $builds);
     $ratios = array_map(fn (float $ours, float $stock) => $ours / $stock, $seconds["ours"], $seconds["stock"]);
     // How far stock is from itself: each run against the one before.
     $noise = array_map(fn (float $one, float $other) => $one / $other, array_slice($seconds["stock"], 1), array_slice($seconds["stock"], 0, -1));
