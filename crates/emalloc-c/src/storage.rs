@@ -11,6 +11,7 @@
 //! ```
 
 use core::ffi::{CStr, c_char, c_void};
+use core::mem::MaybeUninit;
 use core::ptr::{self, NonNull};
 
 use emalloc::storage::registry::{AnyStorage, Opened};
@@ -320,15 +321,15 @@ impl CStorage {
         new: usize,
     ) -> Option<NonNull<u8>> {
         let segment = start.as_ptr().cast::<EmallocSegment>();
-        // What the header lies on for the time of the call.
+        // What the header lies on for the time of the call: it may be anything.
         // SAFETY: a grant is larger than that.
-        let covered = unsafe { segment.read() };
+        let covered = unsafe { segment.cast::<MaybeUninit<EmallocSegment>>().read() };
         // SAFETY: as above.
         unsafe { write_header(segment, old) };
         let moved = realloc(self.storage, segment, new);
         let place = if moved.is_null() { segment } else { moved };
         // SAFETY: the segment is there, or where it was, with its content.
-        unsafe { place.write(covered) };
+        unsafe { place.cast::<MaybeUninit<EmallocSegment>>().write(covered) };
         NonNull::new(moved.cast())
     }
 

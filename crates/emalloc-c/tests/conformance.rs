@@ -4,6 +4,7 @@
 use core::ffi::c_void;
 use core::ptr;
 
+use emalloc::storage::Storage;
 use emalloc::storage::conformance::{self, ALL_BYTES};
 use emalloc::sys;
 use emalloc_c::storage::{EmallocSegment, EmallocStorage, EmallocStorageHandlers, open};
@@ -135,4 +136,25 @@ fn any_alignment_on_request() {
         alloc_aligned: Some(aligned),
         ..PROMISING
     });
+}
+
+/// Where the header lies for the time of a call may be pointers, or nothing that was ever written: to Miri that is not the same.
+#[test]
+fn what_a_header_covers_comes_along_as_it_is() {
+    // SAFETY: the handlers do what the header says, and live as long as what is opened.
+    let storage = unsafe { open(&PROMISING, ptr::dangling_mut()) }.unwrap();
+    let (old, new) = (PROMISED, 2 * PROMISED);
+    let grant = storage.allocate(old, PROMISED).unwrap();
+    let mut number = 7;
+    // SAFETY: granted above.
+    unsafe { grant.start.cast().write(&raw mut number) };
+    // SAFETY: granted above, and used no more where it was.
+    let moved = unsafe { storage.move_resize(grant.start, old, new, PROMISED) }.unwrap();
+    // SAFETY: so much came along.
+    let pointer: *mut i32 = unsafe { moved.start.cast().read() };
+    // SAFETY: it leads to the number.
+    unsafe { pointer.write(8) };
+    // SAFETY: granted with that size and alignment, and used no more.
+    unsafe { storage.free(moved.start, new, PROMISED) };
+    assert_eq!(number, 8);
 }
