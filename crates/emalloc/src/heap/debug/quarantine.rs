@@ -39,15 +39,20 @@ impl Held {
 }
 
 impl State {
-    /// Holds a block back that was freed at `at`, and lets go of those that are too many then.
+    /// Holds a block back that was freed at `at`, and lets go of those that are too many then: before, for whoever is told of what is
+    /// found in them may unwind, and then the block is the program's still.
     pub(super) fn hold(&self, debugging: &Debugging, raw: Raw, mut record: Record, at: Site<'_>) {
+        let options = &debugging.options;
+        let (bytes, blocks) = (options.quarantine, options.quarantine_blocks);
+        let others = (bytes.saturating_sub(raw.bytes), blocks.saturating_sub(1));
+        self.release_held(debugging, others, at);
         record.life = life::HELD;
         record.freed = at.keep();
         record.link = ptr::null_mut();
         // A refusal may come halfway. What cannot be opened again then stays shut.
         let shut = record.guard_page > 0 && (raw.shut_pages(&record) || !raw.open_pages(&record));
         record.shut = usize::from(shut);
-        if let (0, Some(byte)) = (record.shut, debugging.options.free_fill) {
+        if let (0, Some(byte)) = (record.shut, options.free_fill) {
             raw.fill(&record, 0, byte);
         }
         raw.write(record);
@@ -65,11 +70,8 @@ impl State {
         }
         held.blocks.set(held.blocks.get() + 1);
         held.bytes.set(held.bytes.get() + raw.bytes);
-        let bounds = (
-            debugging.options.quarantine,
-            debugging.options.quarantine_blocks,
-        );
-        self.release_held(debugging, bounds, at);
+        // It may be too much by itself.
+        self.release_held(debugging, (bytes, blocks), at);
     }
 
     /// Lets go of the blocks held back longest, until no more bytes and blocks are held back than that.
