@@ -23,6 +23,15 @@ struct Place {
     align: usize,
 }
 
+/// A segment that nothing leads to. Dropped, it is linked again, also if the storage unwinds: then it is where it was.
+struct Apart<'a>(&'a State, Segment);
+
+impl Drop for Apart<'_> {
+    fn drop(&mut self) {
+        self.0.link(self.1);
+    }
+}
+
 impl State {
     /// A huge block of at least `size` bytes at a multiple of `align`, and whether it is all zero.
     /// With `growing`, it is expected to grow. Null after `refuse`.
@@ -196,6 +205,7 @@ impl State {
         // The header moves along, so nothing may lead to it meanwhile.
         let offset = segment.address() - base.addr().get();
         self.unlink(segment);
+        let mut apart = Apart(self, segment);
         let mut start = Err(StorageError::Unsupported);
         if can_grow && may_move {
             // SAFETY: the grant is as the header says; nothing leads to the old address any more, but for the caller's pointer.
@@ -209,15 +219,12 @@ impl State {
             let moved = unsafe { self.storage().move_resize(base, old, new, grant_align) };
             start = moved.map(|grant| grant.start);
         }
-        let Ok(start) = start else {
-            self.link(segment);
-            return None;
-        };
+        let start = start.ok()?;
         let _ = start.as_ptr().expose_provenance();
         // SAFETY: header and map came along unchanged, at the same offset and alignment.
         let segment = unsafe { Segment::at(start.addr().get() + offset) };
         segment.header().base.set(start);
-        self.link(segment);
+        apart.1 = segment;
         Some(segment)
     }
 

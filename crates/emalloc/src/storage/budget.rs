@@ -4,6 +4,7 @@
 use super::{Grant, Storage, StorageError, forward_storage};
 use crate::layout::{Bytes, Limit};
 use core::fmt;
+use core::mem;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
@@ -46,6 +47,15 @@ const fn number(limit: Limit) -> usize {
     match limit {
         Limit::Unlimited => UNLIMITED,
         Limit::Bytes(bytes) => bytes,
+    }
+}
+
+/// Bytes that are just being taken. Dropped, they are given back: the storage inside has answered an error, or unwinds.
+struct Taken<'a>(&'a AtomicUsize, usize);
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(self.1, Ordering::AcqRel);
     }
 }
 
@@ -148,10 +158,6 @@ impl<S> Budget<S> {
             .is_ok()
     }
 
-    fn give_back(&self, bytes: usize) {
-        self.left.fetch_add(bytes, Ordering::AcqRel);
-    }
-
     fn took(&self, bytes: usize) {
         let held = self.held.fetch_add(bytes, Ordering::Relaxed) + bytes;
         self.peak.fetch_max(held, Ordering::Relaxed);
@@ -159,7 +165,7 @@ impl<S> Budget<S> {
 
     fn gave_back(&self, bytes: usize) {
         self.held.fetch_sub(bytes, Ordering::Relaxed);
-        self.give_back(bytes);
+        self.left.fetch_add(bytes, Ordering::AcqRel);
     }
 
     /// Has `act` done if `more` bytes fit, and counts them if it could be done.
@@ -175,12 +181,11 @@ impl<S> Budget<S> {
                 requested: more,
             });
         }
-        let answer = act();
-        match answer {
-            Ok(_) => self.took(more),
-            Err(_) => self.give_back(more),
-        }
-        answer
+        let taken = Taken(&self.left, more);
+        let answer = act()?;
+        mem::forget(taken);
+        self.took(more);
+        Ok(answer)
     }
 
     /// [`within`](Self::within) for a change from `old` to `new` bytes.

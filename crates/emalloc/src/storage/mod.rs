@@ -150,7 +150,7 @@ impl core::error::Error for StorageError {}
 /// Whoever implements this promises that memory it grants is readable and writable for the whole
 /// size, aligned as asked, overlaps nothing else alive, and stays so until it is freed, wherever
 /// the storage value itself moves meanwhile; that what is [taken back](Self::take_back) was left and is as it
-/// was then; and that a call that answers an error has changed nothing.
+/// was then; that a call that answers an error, or unwinds, has changed nothing; and that [`free`](Self::free) does not unwind.
 pub unsafe trait Storage: Send {
     /// The name by which messages and the registry speak of it.
     fn name(&self) -> &str;
