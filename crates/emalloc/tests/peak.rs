@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 
 use common::probe::{on, probe};
-use emalloc::heap::Heap;
+use emalloc::heap::{Explained, Heap, Limit, explain};
 use emalloc::layout::PAGE;
 use emalloc::storage::{Cached, Counting, MmapAnon, Storage};
 
@@ -123,4 +123,29 @@ fn a_block_that_grows_is_asked_for_by_what_is_added() {
     unsafe { store.free(grant.start, 16 * MIB, SEGMENT) };
     grow(&build());
     assert_eq!(discarded(), 0);
+}
+
+#[test]
+fn as_many_empty_segments_go_as_would_make_the_heap_hold_more_than_it_needed() {
+    let probe = probe(MmapAnon);
+    // Near the soft limit grants have nothing to spare.
+    let soft_limit = Limit::Bytes(9 * SEGMENT);
+    let builder = on(&probe, SEGMENT).soft_limit(soft_limit);
+    let mut heap = builder.build().unwrap();
+    for _ in 0..8 {
+        heap.allocate(SEGMENT * 3 / 4);
+    }
+    heap.reset();
+    let figures = heap.figures();
+    assert_eq!((figures.segments, figures.real_usage), (8, 8 * SEGMENT));
+    let Explained::Huge { header, .. } = explain(4 * SEGMENT, SEGMENT) else {
+        panic!("a block of four segments is huge");
+    };
+    for (size, left) in [(4 * SEGMENT - header, 4), (2 * SEGMENT - header + 1, 1)] {
+        heap.allocate(size);
+        let figures = heap.figures();
+        assert_eq!(figures.segments, left, "{size}");
+        assert!(figures.real_usage <= 8 * SEGMENT && figures.real_peak <= 8 * SEGMENT);
+    }
+    heap.check().unwrap();
 }
