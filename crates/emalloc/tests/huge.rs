@@ -15,7 +15,7 @@ use common::probe::{Probe, assert_all_returned, on, probe};
 use emalloc::heap::{Handler, Heap, Limit, Sampling, SoftLimitEvent};
 use emalloc::layout::PAGE;
 use emalloc::storage::{
-    Cached, Counts, Grant, Malloc, Regions, Storage, StorageError, forward_storage,
+    Cached, Counts, Fixed, Grant, Malloc, Regions, Storage, StorageError, forward_storage,
 };
 
 const SEGMENT: usize = 256 << 10;
@@ -342,4 +342,16 @@ fn no_storage_is_asked_for_more_than_half_of_all_addresses() {
             unsafe { regions.free(grant.start, size, PAGE) };
         }
     }
+}
+
+#[test]
+fn where_there_is_no_room_to_spare_it_grows_by_what_it_needs() {
+    let probe = probe(Fixed::with_capacity(6 * SEGMENT).unwrap());
+    let heap = on(&probe, SEGMENT).build().unwrap();
+    let block = heap.allocate(4 * SEGMENT - PAGE);
+    // As far as the buffer goes, behind a page of header.
+    assert_eq!(resize(&heap, block, 5 * SEGMENT - PAGE), block);
+    assert_eq!(heap.real_usage(), 6 * SEGMENT);
+    assert!(heap.try_allocate(SEGMENT).is_err());
+    heap.check().unwrap();
 }

@@ -190,3 +190,23 @@ fn a_block_that_only_happens_to_be_aligned_keeps_what_is_asked() {
         }
     }
 }
+
+#[test]
+fn a_copy_does_not_count_as_two_blocks() {
+    let probe = probe(Malloc);
+    let heap = on(&probe, SEGMENT).build().unwrap();
+    let sizes = [24, 40, 3000, 5000, 2 * SEGMENT, 3 * SEGMENT, 9000, 100];
+    for (from, to) in sizes
+        .into_iter()
+        .flat_map(|from| sizes.map(|to| (from, to)))
+    {
+        heap.reset_peaks();
+        let block = heap.allocate(from);
+        let before = heap.usage();
+        // SAFETY: alive, and used no more where it was.
+        let block = unsafe { heap.resize(block, to) };
+        assert_eq!(heap.peak(), before.max(heap.usage()), "{from} to {to}");
+        // SAFETY: alive, and used no more.
+        unsafe { heap.free(block) };
+    }
+}

@@ -297,3 +297,32 @@ impl Samples {
         0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::PAGE;
+    use crate::storage::{MALLOC, Storage};
+
+    #[test]
+    fn a_block_that_grows_stands_for_as_many_as_its_bytes_are_likely_to_be_hit() {
+        const SIZE: usize = 16 * PAGE;
+        const EVERY: usize = 100_000;
+        let memory = MALLOC.allocate(SIZE, PAGE).unwrap().start;
+        // SAFETY: granted above, and freed below.
+        let table = unsafe { Samples::set_up(memory, SIZE, Sampling::every(EVERY), 1) };
+        // SAFETY: it lives until it is freed.
+        let samples = unsafe { table.unwrap().as_ref() };
+        let live = || samples.profile_from(0).unwrap().1.live;
+        samples.enter(PAGE, 1000, Site::UNKNOWN);
+        // Smaller by now, it took no fewer bytes to get there.
+        for (size, charged) in [(1000, 1000), (50_000, 50_000), (10, 50_000), (510, 50_500)] {
+            samples.moved(PAGE, PAGE, size);
+            let count = f64::from((1.0 / likelihood(charged, EVERY)) as f32);
+            assert_eq!((live().samples, live().count), (1, count), "{size}");
+            assert_eq!(live().bytes, count * size as f64);
+        }
+        // SAFETY: granted above, and used no more.
+        unsafe { MALLOC.free(memory, SIZE, PAGE) };
+    }
+}
