@@ -112,6 +112,7 @@ fn writes_after_the_free() {
         hold(&heap);
         assert_eq!(heap.check_blocks(), 1, "by looking");
         assert!(reports()[0].starts_with(&expected));
+        assert_eq!(heap.check_blocks(), 0, "reported once");
         hold(&heap);
         heap.collect();
         assert!(reports()[0].starts_with(&expected), "when it leaves");
@@ -342,4 +343,28 @@ fn a_walk_shows_the_programs_blocks() {
         .collect();
     expected.sort();
     assert_eq!(met, expected);
+}
+
+#[test]
+fn as_much_is_held_back_as_was_said() {
+    // Blocks, and bytes of five that are freed.
+    let held = |debug| {
+        let heap = heap(debug);
+        for block in [0; 5].map(|_| heap.allocate(100)) {
+            free(&heap, block, 1);
+        }
+        heap.check().unwrap();
+        let figures = heap.debug_figures().unwrap();
+        (figures.held_blocks, figures.held_bytes)
+    };
+    let (count, bytes) = held(Debug::new());
+    assert_eq!(count, 5);
+    let each = bytes / 5;
+    for blocks in 0..6 {
+        let expected = (blocks.min(5), blocks.min(5) * each);
+        assert_eq!(held(Debug::new().quarantine_blocks(blocks)), expected);
+        let bytes = blocks * each;
+        assert_eq!(held(Debug::new().quarantine(bytes)), expected);
+        assert_eq!(held(Debug::new().quarantine(bytes + each - 1)), expected);
+    }
 }
