@@ -6,8 +6,9 @@ use core::fmt;
 
 use super::Heap;
 use super::check_segments::Sums;
+use super::list::List;
 use super::segment::{Kind, Segment, class_in, page};
-use super::state::{List, State};
+use super::state::State;
 use super::walk::Walking;
 use crate::size_class::{CLASSES, size_of_class};
 
@@ -107,10 +108,10 @@ impl State {
     /// Every block on a list of `class` is one, and the list ends.
     fn check_list(&self, class: usize, list: &List) -> Result<(), Corruption> {
         let most = self.blocks_in_runs(class);
-        let mut block = list.head.get();
+        let mut link = list.head.get();
         let mut count = 0;
-        while !block.is_null() {
-            let at = block.addr();
+        while !link.is_end() {
+            let at = link.addr();
             let segment = self.find_segment(self.geometry.segment_address(at));
             let Some(segment) =
                 segment.filter(|segment| segment.header().kind.get() == Kind::Pages)
@@ -130,8 +131,10 @@ impl State {
             if count > most {
                 return broken(Invariant::FreeList, at);
             }
-            // SAFETY: it begins a block of a live run of this heap.
-            block = unsafe { &*block }.next.get();
+            let Some(node) = link.node() else {
+                break;
+            };
+            link = node.next.get();
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use super::check::{Corruption, Invariant, broken, equal};
 use super::cold::Queue;
 use super::collect::Run;
 use super::segment::{Page, class_in, cold_in};
-use super::state::{FreeBlock, State};
+use super::state::State;
 use crate::size_class::{CLASSES, pages_of_class, size_of_class};
 
 impl State {
@@ -46,7 +46,7 @@ impl State {
                 usize::from(!runs.open.get().is_null()),
                 open[class],
             )?;
-            if open[class] == 0 && !runs.aside.head.get().is_null() {
+            if open[class] == 0 && !runs.aside.is_empty() {
                 return broken(Invariant::Cold, 0);
             }
             let is_hot = |run: Run| cold_in(run.byte).is_none() && !self.is_open(class, run);
@@ -101,17 +101,19 @@ impl State {
     fn check_parked(&self, class: usize, run: Run, first: Page) -> Result<(), Corruption> {
         let (start, size) = (run.start(), size_of_class(class));
         let parked = first.parked(&self.geometry);
-        let mut block: *mut FreeBlock = parked.first(first);
+        let mut link = parked.first(first);
         for _ in 0..parked.count() {
-            let offset = block.addr().wrapping_sub(start);
+            let offset = link.addr().wrapping_sub(start);
             let is_block = offset.is_multiple_of(size) && offset / size < run.blocks(class);
-            if !is_block || self.is_uncarved(class, block.addr()) {
+            if !is_block || self.is_uncarved(class, link.addr()) {
                 return broken(Invariant::Cold, start);
             }
-            // SAFETY: it begins a block of a live run of this heap.
-            block = unsafe { &*block }.next.get();
+            let Some(node) = link.node() else {
+                return broken(Invariant::Cold, start);
+            };
+            link = node.next.get();
         }
-        if block.is_null() {
+        if link.is_end() {
             Ok(())
         } else {
             broken(Invariant::Cold, start)

@@ -13,13 +13,14 @@
 use core::cell::Cell;
 use core::ptr::{self, NonNull};
 
+use super::list::{Link, List};
 use super::open::is_asked;
 use super::parked::Parked;
 use super::place::whole;
 use super::segment::{
     Page, PageInfo, Segment, class_in, code_in_map, cold_code, cold_in, unmarked,
 };
-use super::state::{FreeBlock, List, State};
+use super::state::State;
 use crate::size_class::{CLASSES, blocks_of_class, bytes_of_class, pages_of_class, size_of_class};
 
 /// How many runs of a class are hot at first. With fewer, blocks go back and forth where a program frees soon what it
@@ -202,7 +203,11 @@ impl State {
                 let (first, info) = (run.first(), run.first().info(&self.geometry));
                 self.recode(first, class, cold_code(class));
                 let count = info.previous.get().addr();
-                let parked = Parked::new(first, info.next.get().cast(), count);
+                let parked = Parked::new(
+                    first,
+                    Link::to_any(info.next.get().cast(), first.start()),
+                    count,
+                );
                 first.set_parked(&self.geometry, parked);
                 if count > 0 {
                     self.enqueue(class, info);
@@ -229,7 +234,7 @@ impl State {
                 let (first, info) = (run.first(), run.first().info(&self.geometry));
                 let parked = first.parked(&self.geometry);
                 first.set_parked(&self.geometry, Parked::NONE);
-                info.next.set(parked.first(first).cast());
+                info.next.set(parked.first(first).block().cast());
                 let count = ptr::without_provenance_mut(parked.count());
                 info.previous.set(count);
                 if cold_in(run.byte).is_some() {
@@ -341,7 +346,7 @@ impl State {
     /// Frees a block of the cold run of `class` at `first`. Says no if it is the one that was freed there last.
     pub fn park(&self, class: usize, first: Page, block: NonNull<u8>) -> bool {
         let parked = first.parked(&self.geometry);
-        if ptr::eq(parked.first(first), block.as_ptr().cast()) {
+        if parked.first(first).addr() == block.addr().get() {
             return false;
         }
         if is_asked(parked) {
@@ -354,12 +359,9 @@ impl State {
 
     /// Puts a block on the list of the cold run of `class` at `first`, before `next`.
     #[inline(always)]
-    pub fn put_in(&self, class: usize, first: Page, block: NonNull<u8>, next: *mut FreeBlock) {
-        let node = whole(block).as_ptr().cast::<FreeBlock>();
-        let next = Cell::new(next);
-        // SAFETY: the block is not in use, and it has room and alignment for a node.
-        unsafe { node.write(FreeBlock { next }) };
-        let parked = first.parked(&self.geometry).and(first, node);
+    pub fn put_in(&self, class: usize, first: Page, block: NonNull<u8>, next: Link) {
+        let link = next.follow(whole(block).as_ptr());
+        let parked = first.parked(&self.geometry).and(first, link);
         first.set_parked(&self.geometry, parked);
         self.usage.sub_read(&self.bins[class].size);
     }
@@ -394,7 +396,7 @@ impl State {
         };
         let parked = run.parked(&self.geometry);
         let next = parked.first_of_some(run);
-        if is_asked(parked) || ptr::eq(next, block.as_ptr().cast()) {
+        if is_asked(parked) || next.addr() == block.addr().get() {
             return false;
         }
         self.put_in(class, run, block, next);

@@ -5,10 +5,11 @@
 use core::ptr;
 
 use super::Heap;
+use super::list::Link;
 use super::observers::Event;
 use super::segment::{Kind, Page, Segment, class_in, page, unmarked};
 use super::site::Site;
-use super::state::{FreeBlock, State};
+use super::state::State;
 use crate::layout::{GRAIN, GRAIN_SHIFT, PAGE, PAGE_GRAINS};
 use crate::size_class::{CLASSES, CODES, grains_of_short_run, pages_of_class, size_of_class};
 
@@ -129,42 +130,41 @@ impl State {
         self.begin_sorting();
         for class in 0..CLASSES {
             let list = self.list(class);
-            let mut block = list.take().head.get();
-            // SAFETY: a list holds null or a free block, whose first word leads to the next.
-            while let Some(node) = unsafe { block.as_ref() } {
+            let mut link = list.take().head.get();
+            while let Some(node) = link.node() {
+                let block = link.block();
                 let next = node.next.get();
                 // SAFETY: the block lies in a segment of this heap.
                 let segment = unsafe { Segment::at(self.geometry.segment_address(block.addr())) };
                 if self.in_nursery(segment, segment.grain_of(block.addr())) {
-                    node.next.set(list.head.replace(block));
+                    node.next.set(list.head.replace(link));
                 } else {
                     let run = self.run_of(segment, class, block.addr());
                     let info = run.first().info(&self.geometry);
-                    node.next.set(info.next.get().cast());
+                    let near = ptr::from_ref(list).cast();
+                    node.next.set(Link::to_any(info.next.get().cast(), near));
                     info.next.set(block.cast());
                     let count = info.previous.get().addr() + 1;
                     info.previous.set(ptr::without_provenance_mut(count));
                 }
-                block = next;
+                link = next;
             }
         }
     }
 
     /// The free blocks of a small run, while the lists are sorted by run.
-    pub fn free_blocks(
-        &self,
-        class: usize,
-        run: Run,
-    ) -> impl Iterator<Item = *mut FreeBlock> + use<> {
-        let mut block: *mut FreeBlock = if self.in_nursery(run.segment, run.grain) {
+    pub fn free_blocks(&self, class: usize, run: Run) -> impl Iterator<Item = Link> + use<> {
+        let mut link = if self.in_nursery(run.segment, run.grain) {
             self.list(class).head.get()
         } else {
-            run.first().info(&self.geometry).next.get().cast()
+            Link::to_any(
+                run.first().info(&self.geometry).next.get().cast(),
+                ptr::null(),
+            )
         };
         core::iter::from_fn(move || {
-            let found = block;
-            // SAFETY: a run's list holds null or a free block, like the lists by class.
-            block = unsafe { found.as_ref() }?.next.get();
+            let found = link;
+            link = found.node()?.next.get();
             Some(found)
         })
     }
@@ -186,10 +186,9 @@ impl State {
                 if let Some(class) = class_in(run.byte)
                     && let Some(first) = self.free_blocks(class, run).next()
                     && let Some(last) = self.free_blocks(class, run).last()
+                    && let Some(node) = last.node()
                 {
-                    // SAFETY: it is a free block of that run.
-                    unsafe { &*last }.next.set(self.list(class).head.get());
-                    self.list(class).head.set(first);
+                    node.next.set(self.list(class).head.replace(first));
                 }
             }
         }

@@ -1,7 +1,5 @@
 //! Owns what a heap tells of itself in numbers.
 
-use core::ptr;
-
 use super::segment::Kind;
 use super::state::State;
 use super::{Heap, Limit};
@@ -66,12 +64,14 @@ impl State {
         let runs = self.run_counts[class].get() as usize;
         let blocks = self.blocks_in_runs(class);
         let mut free = self.fresh[class].bytes.get() / block_size;
-        for list in [Some(self.list(class)), self.cold.aside(class)] {
-            let mut block = list.map_or(ptr::null_mut(), |list| list.head.get());
-            // SAFETY: a list holds null or a free block, whose first word leads to the next.
-            while let Some(node) = unsafe { block.as_ref() } {
+        for list in [Some(self.list(class)), self.cold.aside(class)]
+            .into_iter()
+            .flatten()
+        {
+            let mut link = list.head.get();
+            while let Some(node) = link.node() {
                 free += 1;
-                block = node.next.get();
+                link = node.next.get();
             }
         }
         free += self.blocks_parked(class);

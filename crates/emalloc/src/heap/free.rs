@@ -5,10 +5,11 @@ use core::ptr::{self, NonNull};
 
 use super::Heap;
 use super::fault::{Fault, FaultKind};
+use super::list::List;
 use super::place::{Place, freed_twice, whole};
 use super::segment::{Page, Segment, page};
 use super::site::Site;
-use super::state::{List, State};
+use super::state::State;
 use crate::layout::{MIN_ALIGN, PAGE, round_up};
 use crate::size_class::{CODES, SMALL_MAX, class_of, size_of_class, slot_of};
 
@@ -90,7 +91,7 @@ impl State {
     /// Puts a block on its list. Says no if it is there already, as far as that can be seen at once.
     #[inline(always)]
     pub fn free_small(&self, list: &List, size: &usize, block: NonNull<u8>) -> bool {
-        if ptr::eq(list.head.get(), block.as_ptr().cast()) {
+        if list.head.get().addr() == block.addr().get() {
             return false;
         }
         self.usage.sub_read(size);

@@ -28,6 +28,7 @@ mod index;
 mod large;
 mod limit;
 mod link;
+mod list;
 mod modes;
 mod nursery;
 mod observers;

@@ -8,10 +8,11 @@ use core::ptr::NonNull;
 use super::debug::Content;
 use super::error::AllocError;
 use super::fault::{Fault, FaultKind};
+use super::list::List;
 use super::observers::Event;
 use super::place::Place;
 use super::site::Site;
-use super::state::{List, Lists, State};
+use super::state::{Lists, State};
 
 /// The modes, as bits.
 pub(super) mod mode {

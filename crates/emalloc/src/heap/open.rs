@@ -6,9 +6,10 @@
 use core::ptr::{self, NonNull};
 
 use super::cold::Runs;
+use super::list::{Link, List};
 use super::parked::Parked;
 use super::segment::{Page, PageInfo, code_in_map, cold_code};
-use super::state::{FreeBlock, List, State};
+use super::state::State;
 use crate::layout::PAGE;
 use crate::size_class::pages_of_class;
 
@@ -69,29 +70,29 @@ impl State {
         let open = ptr::from_ref(info).cast_mut();
         let (run, list) = (self.geometry.page_of(open), self.list(class));
         let (start, bytes) = (run.start().addr(), pages_of_class(class) * PAGE);
-        let is_own = |block: *mut FreeBlock| block.addr().wrapping_sub(start) < bytes;
+        let is_own = |link: Link| link.addr().wrapping_sub(start) < bytes;
         let (own, others) = (List::new(), List::new());
         let (mut last_own, mut last_other) = (&own.head, &others.head);
         let mut count = 0;
-        let mut block = list.head.get();
+        let mut link = list.head.get();
         loop {
-            last_own.set(block);
+            last_own.set(link);
             // Most of them, so in few steps.
-            while is_own(block) {
-                // SAFETY: it is a free block, whose first word leads to the next.
-                last_own = unsafe { &(*block).next };
-                block = last_own.get();
+            while is_own(link)
+                && let Some(node) = link.node()
+            {
+                last_own = &node.next;
+                link = node.next.get();
                 count += 1;
             }
-            last_other.set(block);
-            // SAFETY: a list holds null or a free block.
-            while let Some(node) = unsafe { block.as_ref() }
-                && !is_own(block)
+            last_other.set(link);
+            while let Some(node) = link.node()
+                && !is_own(link)
             {
                 last_other = &node.next;
-                block = node.next.get();
+                link = node.next.get();
             }
-            if block.is_null() {
+            if link.is_end() {
                 break;
             }
         }

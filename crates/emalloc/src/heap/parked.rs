@@ -2,10 +2,8 @@
 //! free blocks the run holds itself (see `cold`): how many, and the one freed last. All of it is one word, so
 //! freeing in a cold run touches a line of the spans, which serves sixteen pages, and no other of the header.
 
-use core::ptr;
-
+use super::list::Link;
 use super::segment::{Geometry, Page};
-use super::state::FreeBlock;
 use crate::layout::{MIN_ALIGN, PAGE};
 use crate::size_class::MAX_RUN;
 
@@ -34,7 +32,7 @@ impl Parked {
     pub const NONE: Self = Self(0);
 
     /// `count` blocks of the run at `run`, of which `first` is the first; it is of no matter if there are none.
-    pub fn new(run: Page, first: *mut FreeBlock, count: usize) -> Self {
+    pub fn new(run: Page, first: Link, count: usize) -> Self {
         if count == 0 {
             return Self::NONE;
         }
@@ -52,29 +50,29 @@ impl Parked {
         ((self.0 >> BACK_BITS) & ((1 << COUNT_BITS) - 1)) as usize
     }
 
-    /// The block freed last of those of the run at `run`; null if there is none.
-    pub fn first(self, run: Page) -> *mut FreeBlock {
+    /// To the block freed last of those of the run at `run`.
+    pub fn first(self, run: Page) -> Link {
         if self == Self::NONE {
-            return ptr::null_mut();
+            return Link::end(run.start());
         }
         self.first_of_some(run)
     }
 
     /// As [`first`](Self::first), where there is one.
     #[inline(always)]
-    pub fn first_of_some(self, run: Page) -> *mut FreeBlock {
+    pub fn first_of_some(self, run: Page) -> Link {
         let offset = (self.0 >> FIRST) as usize * MIN_ALIGN;
-        run.start().wrapping_add(offset).cast()
+        Link::to(run.start().wrapping_add(offset))
     }
 
     /// These and `block`, which becomes the first.
     #[inline(always)]
-    pub fn and(self, run: Page, block: *mut FreeBlock) -> Self {
+    pub fn and(self, run: Page, block: Link) -> Self {
         Self(self.0 + ONE).led_by(run, block)
     }
 
     #[inline(always)]
-    fn led_by(self, run: Page, block: *mut FreeBlock) -> Self {
+    fn led_by(self, run: Page, block: Link) -> Self {
         let offset = block.addr().wrapping_sub(run.start().addr());
         Self(((offset / MIN_ALIGN) as u32) << FIRST | self.0 & ((1 << FIRST) - 1))
     }

@@ -2,74 +2,17 @@
 //! runs, a few at a time, so that memory is not touched before it is needed.
 //! Called by `allocate`, `free`, `resize`.
 
-use core::cell::Cell;
 use core::ptr;
 
 use super::collect::Run;
+use super::list::List;
 use super::segment::{Segment, code_in_map, unmarked};
-use super::state::{FreeBlock, List, State};
+use super::state::State;
 use crate::layout::PAGE;
 use crate::size_class::{bytes_of_class, grains_of_short_run, pages_of_class, size_of_class};
 
 /// The first run of pages of a class begins with a batch of this many blocks.
 const FIRST_BATCH: usize = 8;
-
-impl List {
-    /// Puts a block on the list.
-    #[inline(always)]
-    pub fn push(&self, block: *mut u8) {
-        let node = block.cast::<FreeBlock>();
-        let next = self.head.clone();
-        // SAFETY: the block is not in use, and it has room and alignment for a node.
-        unsafe { node.write(FreeBlock { next }) };
-        self.head.set(node);
-    }
-
-    /// Puts on the list what follows the block of `size` bytes at `first`, as far as `bytes` from there go, so that it
-    /// is handed out by rising address. Answers the bytes of all these blocks, the first one included.
-    #[inline(always)]
-    pub fn link(&self, first: *mut u8, size: usize, bytes: usize) -> usize {
-        let write = |block: *mut u8, next: *mut FreeBlock| {
-            let next = Cell::new(next);
-            // SAFETY: the block is not in use, and it has room and alignment for a node.
-            unsafe { block.cast::<FreeBlock>().write(FreeBlock { next }) };
-        };
-        let write_to_next = |block: *mut u8| {
-            let next = block.wrapping_add(size);
-            write(block, next.cast());
-            next
-        };
-        let mut block = first.wrapping_add(size);
-        if 2 * size <= bytes {
-            let rest = self.head.replace(block.cast());
-            // The last place where a block can begin.
-            let last = first.wrapping_add(bytes - size);
-            // Four at a time: there may be hundreds.
-            while last.addr() - block.addr() >= 4 * size {
-                for _ in 0..4 {
-                    block = write_to_next(block);
-                }
-            }
-            while block < last {
-                block = write_to_next(block);
-            }
-            write(block, rest);
-            block = block.wrapping_add(size);
-        }
-        block.addr() - first.addr()
-    }
-
-    /// Takes the block last put on the list; null if there is none.
-    #[inline(always)]
-    pub fn pop(&self) -> *mut u8 {
-        let block = self.head.get();
-        // SAFETY: a list holds null or a free block.
-        if let Some(head) = unsafe { block.as_ref() } {
-            self.head.set(head.next.get());
-        }
-        block.cast()
-    }
-}
 
 impl State {
     /// A block of `class`; `requested` is for the error. Null after `refuse`.
@@ -94,6 +37,7 @@ impl State {
         if !block.is_null() {
             return block;
         }
+        list.clear();
         if self.cold.is_on() {
             let block = self.take_cold(class, list);
             if !block.is_null() {

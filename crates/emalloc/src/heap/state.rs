@@ -11,6 +11,7 @@ use super::error::AllocError;
 use super::gate::Gate;
 use super::handler::Handler;
 use super::index::Index;
+use super::list::List;
 use super::modes::Modes;
 use super::nursery::Nursery;
 use super::observers::Observers;
@@ -21,38 +22,6 @@ use super::spare::Spares;
 use super::usage::Usage;
 use crate::size_class::CLASSES;
 use crate::storage::{Capabilities, Storage};
-
-/// A free small block: its first word leads to the next one.
-#[repr(transparent)]
-pub(super) struct FreeBlock {
-    pub next: Cell<*mut FreeBlock>,
-}
-
-/// Free blocks of one class.
-#[repr(transparent)]
-pub(super) struct List {
-    /// The block last put on it; null if there is none.
-    pub head: Cell<*mut FreeBlock>,
-}
-
-impl List {
-    pub const fn new() -> Self {
-        Self {
-            head: Cell::new(ptr::null_mut()),
-        }
-    }
-
-    /// What is on it; it is empty then.
-    pub fn take(&self) -> Self {
-        let head = Cell::new(self.head.replace(ptr::null_mut()));
-        Self { head }
-    }
-
-    /// Makes it hold what `other` holds.
-    pub fn set(&self, other: Self) {
-        self.head.set(other.head.get());
-    }
-}
 
 /// Free blocks by class.
 pub(super) type Lists = [List; CLASSES];

@@ -237,7 +237,7 @@ mod tests {
             // SAFETY: alive, and used no more.
             unsafe { heap.free(blocks[0]) };
             let bins = &heap.state().bins;
-            let lists = || bins.iter().any(|bin| !bin.list.head.get().is_null());
+            let lists = || bins.iter().any(|bin| !bin.list.is_empty());
             let is_shut = || heap.state().gate.is_shut();
             assert_eq!((is_shut(), lists()), (checked, !checked));
             heap.walk(&mut |_| assert_eq!((is_shut(), lists()), (true, false)));
