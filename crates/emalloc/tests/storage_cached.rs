@@ -504,3 +504,19 @@ fn a_large_grant_for_which_enough_is_kept_is_usual_though_it_lies_in_pieces() {
     assert!(usual(LARGE, 2 * LARGE - 1) && !usual(LARGE, 2 * LARGE + 1));
     assert!(!usual(LARGE / 2, LARGE - 1) && usual(LARGE / 2, LARGE));
 }
+
+#[test]
+fn what_is_cut_off_is_granted_no_more() {
+    const LARGE_PAGE: usize = 2 << 20;
+    // This one does not let its grants be divided.
+    let storage = Cached::new(Counting::new(Fixed::with_capacity(8 * LARGE_PAGE).unwrap()));
+    let start = storage.allocate(4 * LARGE_PAGE, 4096).unwrap().start;
+    assert!(!storage.is_usual(2 * LARGE_PAGE, 4096));
+    // SAFETY: granted above; what is cut off is used no more.
+    unsafe { storage.resize(start, 4 * LARGE_PAGE, LARGE_PAGE, 4096) }.unwrap();
+    // A large page less than was granted at once, all together.
+    assert!(storage.is_usual(2 * LARGE_PAGE, 4096));
+    assert!(!storage.is_usual(2 * LARGE_PAGE + 4096, 4096));
+    // SAFETY: the grant with its new size, used no more.
+    unsafe { storage.free(start, LARGE_PAGE, 4096) };
+}

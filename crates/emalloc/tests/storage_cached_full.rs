@@ -45,3 +45,33 @@ fn the_coldest_go_and_the_last_one_is_at_hand() {
     storage.trim();
     assert_eq!(book.live(), 0);
 }
+
+#[test]
+fn nothing_is_cut_out_of_the_middle_when_there_is_no_place_for_what_is_left() {
+    let book = Arc::new(Ledger::new(Regions::new(MALLOC)));
+    let storage = Cached::new(Arc::clone(&book)).with_interval(Duration::MAX);
+    let take = |units| storage.allocate(units * UNIT, 2 * UNIT).unwrap().start;
+    let free = |start, units| {
+        // SAFETY: granted by `take`, or a part of that; used no more.
+        unsafe { storage.free(start, units * UNIT, 2 * UNIT) };
+    };
+    let grants: Vec<_> = (0..MOST).map(|_| take(4)).collect();
+    for &start in &grants {
+        // SAFETY: inside the grant.
+        free(unsafe { start.add(UNIT) }, 3);
+    }
+    assert_eq!(storage.cached_bytes(), 3 * MOST * UNIT);
+    // In each piece it would be the second unit of three.
+    let hits = storage.hits();
+    let first = take(1);
+    assert_eq!(storage.hits(), hits);
+    // With places for what is left it is.
+    free(take(3), 3);
+    let second = take(1);
+    assert!(storage.hits() > hits);
+    for start in grants.into_iter().chain([first, second]) {
+        free(start, 1);
+    }
+    storage.trim();
+    assert_eq!(book.live(), 0);
+}
