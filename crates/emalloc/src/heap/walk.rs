@@ -238,12 +238,13 @@ mod tests {
             unsafe { heap.free(blocks[0]) };
             let bins = &heap.state().bins;
             let lists = || bins.iter().any(|bin| !bin.list.is_empty());
-            let is_shut = || heap.state().gate.is_shut();
-            assert_eq!((is_shut(), lists()), (checked, !checked));
-            heap.walk(&mut |_| assert_eq!((is_shut(), lists()), (true, false)));
-            assert_eq!((is_shut(), lists()), (checked, !checked));
+            let gate = &heap.state().gate;
+            let open = || [!gate.is_shut(), gate.is_sized(), lists()];
+            assert_eq!(open(), [!checked; 3]);
+            heap.walk(&mut |_| assert_eq!(open(), [false; 3]));
+            assert_eq!(open(), [!checked; 3]);
             assert!(heap.check().is_ok());
-            assert_eq!((is_shut(), lists()), (checked, !checked));
+            assert_eq!(open(), [!checked; 3]);
         }
     }
 }
