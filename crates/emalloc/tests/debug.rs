@@ -297,6 +297,13 @@ fn what_is_held_back_is_bounded_and_no_reason_to_refuse() {
         assert!(heap.real_usage() <= 4 * SEGMENT);
         free(&heap, block, 1);
     }
+    // A single one goes, too.
+    heap.collect();
+    let blocks = [(); 2].map(|()| heap.try_allocate(SEGMENT).unwrap());
+    assert!(heap.try_allocate(SEGMENT).is_err());
+    free(&heap, blocks[0], 1);
+    assert_eq!(heap.debug_figures().unwrap().held_blocks, 1);
+    free(&heap, heap.try_allocate(SEGMENT).unwrap(), 1);
     let refused = heap.try_allocate(1 << 20).unwrap_err();
     assert!(matches!(refused, AllocError::Limit { requested, .. } if requested == 1 << 20));
     let refused = heap.try_allocate(usize::MAX - 10).unwrap_err();

@@ -4,6 +4,7 @@
 use std::ptr::NonNull;
 
 use emalloc::heap::{Debug, FaultKind, Heap, Item, LeakFormat, Limit, PageUse};
+use emalloc::storage::Fixed;
 
 const PAGE: usize = 4096;
 const SEGMENT: usize = 256 << 10;
@@ -311,4 +312,45 @@ fn in_debug_mode_its_other_pages_are_no_block_either() {
     let fault = unsafe { heap.try_free(inside) }.unwrap_err();
     assert!(matches!(fault.kind, FaultKind::NotABlock { .. }), "{fault}");
     assert_eq!(heap.check_blocks(), 0);
+}
+
+/// Of two blocks in the second segment the one of `pages` pages is a spare run; and the other one.
+fn beside(pages: usize) -> (Heap, NonNull<u8>) {
+    let heap = Heap::builder()
+        .storage(Fixed::with_capacity(8 * SEGMENT).unwrap())
+        .segment_size(SEGMENT)
+        .keep_buffer(true)
+        .build()
+        .unwrap();
+    heap.allocate(heap.figures().longest_free_run);
+    let [spare, other] = [pages, 40].map(|pages| heap.allocate(pages * PAGE));
+    assert_eq!(heap.figures().segments, 2);
+    // What joins the free run at the end is none.
+    let last = heap.allocate(PAGE);
+    free(&heap, spare);
+    free(&heap, last);
+    (heap, other)
+}
+
+#[test]
+fn the_segment_is_empty_when_the_last_block_beside_it_goes() {
+    for pages in [4, 12] {
+        let (heap, other) = beside(pages);
+        free(&heap, other);
+        assert_eq!(heap.check(), Ok(()));
+        heap.collect();
+        assert_eq!(heap.figures().segments, 1);
+    }
+}
+
+#[test]
+fn a_block_beside_it_outgrows_the_segment_nevertheless() {
+    let (heap, other) = beside(4);
+    // SAFETY: it is alive, and the old pointer is used no more.
+    assert_eq!(unsafe { heap.resize(other, 2 * SEGMENT) }, other);
+    assert_eq!(heap.check(), Ok(()));
+    assert_eq!(
+        (heap.figures().segments, heap.figures().huge_blocks),
+        (1, 1)
+    );
 }
