@@ -29,6 +29,8 @@ names() {
     ours_only -D "$prefix/lib/libemalloc.so"
     ours_only -g "$prefix/lib/libemalloc.a"
     readelf -d "$prefix/lib/libemalloc.so" | grep -F 'soname: [libemalloc.so.0]'
+    # It stays loaded (see build.rs of the crate), whichever way it was built.
+    readelf -d "$prefix/lib/libemalloc.so" | grep -w NODELETE
     [ -e "$prefix/lib/libemalloc.so.0" ]
 }
 
