@@ -4,7 +4,8 @@
 use emalloc::heap::{FaultKind, Heap, Limit, PageUse};
 use emalloc::layout::PAGE;
 use emalloc::storage::{Cached, Counting, Grant, MALLOC, Malloc, Storage};
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -201,4 +202,24 @@ fn no_segment_is_handed_out_twice() {
     assert_eq!(storage.cached_bytes(), SEGMENT);
     assert!(pass_by(&storage, UNIT));
     assert!(storage.inner().counts().live_bytes <= SEGMENT);
+}
+
+#[test]
+fn a_checked_heap_trusts_nothing_that_was_left() {
+    let storage = Arc::new(Cached::new(MALLOC));
+    let builder = || {
+        Heap::builder()
+            .storage(Arc::clone(&storage))
+            .segment_size(SEGMENT)
+    };
+    let first = builder().build().unwrap().allocate(8).addr().get() & !(SEGMENT - 1);
+    assert_eq!(storage.cached_bytes(), SEGMENT);
+    // Somebody writes into the map that the heap has left: of pages that were free, as if they were large blocks.
+    let map: *mut u8 = ptr::with_exposed_provenance_mut(first + 256);
+    // SAFETY: the segment is kept, and nobody else looks at it meanwhile.
+    unsafe { map.write_bytes(0xF2, 128) };
+    let hits = storage.hits();
+    let heap = builder().checked(true).build().unwrap();
+    assert_eq!(storage.hits(), hits + 1);
+    heap.check().unwrap();
 }
