@@ -45,7 +45,7 @@ impl Broken {
             live.push(address(pair[1]));
             // SAFETY: alive, 40 bytes; the first one is freed once.
             unsafe {
-                pair[1].write_bytes(0, 40);
+                pair[1].write_bytes(1, 40);
                 heap.free(pair[0]);
             }
         }
@@ -96,8 +96,7 @@ fn a_list_that_leads_elsewhere() {
             huge + 8,
             huge + HUGE,
             free[0] + 8,
-            free[0] + 1,
-            free[3] + 39,
+            free[3] + 38,
             // The end of the run that makes no block, and a block that was never carved.
             tail,
             tail - 40,
@@ -106,14 +105,13 @@ fn a_list_that_leads_elsewhere() {
             run & !(SEGMENT - 1),
             (run | (SEGMENT - 1)) + 1,
             // Mapped nowhere, most of them.
-            1,
+            0,
             8,
             PAGE,
             SEGMENT,
-            usize::MAX / 2,
+            usize::MAX / 2 + 1,
             usize::MAX - 7,
-            usize::MAX,
-            0x4141_4141,
+            0x4242_4242,
         ];
         for wrong in elsewhere {
             for holder in [free[0], free[10], free[24]] {
@@ -150,12 +148,15 @@ fn a_list_that_leads_back() {
 fn a_list_that_loses_blocks_or_holds_live_ones() {
     // A link of the list, where it leads now, and what the check says with and without live bits.
     type Case = fn(&Broken) -> (usize, usize, usize, isize);
-    let cases: [Case; 3] = [
-        // It ends too early: what is lost looks as if it were in use.
-        |victim| (victim.free[10], 0, victim.free[0], 10),
+    let cases: [Case; 6] = [
+        // It ends too early, as at any odd address: what is lost looks as if it were in use.
+        |victim| (victim.free[10], 1, victim.free[0], 10),
+        |victim| (victim.free[10], victim.free[3] + 39, victim.free[0], 10),
+        |victim| (victim.free[10], usize::MAX, victim.free[0], 10),
+        |victim| (victim.free[10], 0x4141_4141, victim.free[0], 10),
         // It leaves out a few.
         |victim| (victim.free[10], victim.free[5], victim.free[6], 4),
-        // A live block, whose content happens to be null, is on it.
+        // A live block, whose content happens to end a list, is on it.
         |victim| (victim.free[0], victim.live[3], victim.live[3], -1),
     ];
     for case in cases {
