@@ -30,7 +30,7 @@ impl<S: Storage> LargePages<S> {
 
 // SAFETY: all memory is the inner storage's.
 unsafe impl<S: Storage> Storage for LargePages<S> {
-    emalloc::storage::forward_storage!(|self| self.0; name, capabilities, free, discard, is_usual, keep_less, will_fill, will_refill, request_ended, trim);
+    emalloc::storage::forward_storage!(|self| self.0; name, capabilities, free, discard, is_usual, keep_less, note_unfilled, will_fill, will_refill, request_ended, trim);
 
     fn allocate(&self, size: usize, align: usize) -> Result<Grant, StorageError> {
         let grant = self.0.allocate(size, align)?;

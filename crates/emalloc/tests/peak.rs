@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 
 use common::probe::{on, probe};
-use emalloc::heap::{Explained, Heap, Limit, explain};
+use emalloc::heap::{Explained, Heap, Limit, Retain, explain};
 use emalloc::layout::PAGE;
 use emalloc::storage::{Cached, Counting, MmapAnon, Storage};
 
@@ -57,11 +57,18 @@ fn what_a_store_keeps_makes_no_run_go() {
     let build = || over(&store);
     shift(&build());
     assert_eq!(discarded(), 1);
+    // A second time it is as the first: no more than this was filled at once.
+    shift(&build());
+    assert_eq!(discarded(), 2);
+    // More is granted to somebody else, and kept.
+    let grant = store.allocate(8 * MIB, SEGMENT).unwrap();
+    // SAFETY: just granted.
+    unsafe { store.free(grant.start, 8 * MIB, SEGMENT) };
     for _ in 0..3 {
         // The next heap knows nothing of the last one, but the store does.
         shift(&build());
     }
-    assert_eq!(discarded(), 1);
+    assert_eq!(discarded(), 2);
 }
 
 #[test]
@@ -92,6 +99,74 @@ fn what_was_held_and_never_filled_is_not_kept_in_store() {
     fill();
     assert_eq!(store.misses(), misses);
     heap.check().unwrap();
+}
+
+/// Has three segments filled by two thirds, and says how much is held at most.
+fn fill_two_thirds(heap: &Heap) -> usize {
+    for _ in 0..3 {
+        heap.allocate(4 * MIB / 3);
+    }
+    heap.real_usage()
+}
+
+#[test]
+fn what_no_request_filled_is_not_kept() {
+    let store = Arc::new(Cached::new(Counting::new(MmapAnon)));
+    let mut heap = on(&store, SEGMENT)
+        .retain(Retain::Bytes(0))
+        .build()
+        .unwrap();
+    let resident = |heap: &Heap| heap.real_usage() + store.cached_bytes();
+    for _ in 0..3 {
+        assert_eq!(fill_two_thirds(&heap), 3 * SEGMENT);
+        let filled = heap.peak() + MIB / 8;
+        heap.reset();
+        // (It was all 6 MiB.)
+        let kept = resident(&heap);
+        assert!(
+            (filled - MIB / 4..=filled).contains(&kept),
+            "{kept}, {filled}"
+        );
+    }
+    // What fills all that it holds may keep that.
+    while heap.real_usage() < 3 * SEGMENT || heap.figures().free_pages > 0 {
+        heap.allocate(PAGE);
+    }
+    heap.reset();
+    assert_eq!(resident(&heap), 3 * SEGMENT);
+    // So it is if what was filled was given back before the end.
+    assert_eq!(store.trim(), 2 * SEGMENT);
+    let mut blocks = Vec::new();
+    while heap.real_usage() < 3 * SEGMENT || heap.figures().free_pages > 0 {
+        blocks.push(heap.allocate(PAGE));
+    }
+    for block in blocks {
+        // SAFETY: alive, and used no more.
+        unsafe { heap.free(block) };
+    }
+    heap.reset();
+    assert_eq!(resident(&heap), 3 * SEGMENT);
+}
+
+#[test]
+fn the_end_of_a_heap_leaves_what_it_filled() {
+    let store = Arc::new(Cached::new(MmapAnon));
+    for _ in 0..2 {
+        let heap = on(&store, SEGMENT).build().unwrap();
+        assert_eq!(fill_two_thirds(&heap), 3 * SEGMENT);
+        let filled = heap.peak() + MIB / 8;
+        drop(heap);
+        let kept = store.cached_bytes();
+        assert!(
+            (filled - MIB / 4..=filled).contains(&kept),
+            "{kept}, {filled}"
+        );
+    }
+    // Nothing that it told is left: what is granted now counts.
+    let grant = store.allocate(4 * SEGMENT, SEGMENT).unwrap();
+    // SAFETY: just granted.
+    unsafe { store.free(grant.start, 4 * SEGMENT, SEGMENT) };
+    assert_eq!(store.cached_bytes(), 4 * SEGMENT);
 }
 
 /// Frees most of a segment, and has a huge block grow twice beside it.

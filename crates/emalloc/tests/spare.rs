@@ -87,6 +87,20 @@ fn in_a_large_heap_there_are_many_of_each_length() {
 }
 
 #[test]
+fn a_reserve_is_closed_out_of_what_is_spare() {
+    let heap = heap();
+    heap.open_reserve();
+    // The reserve has two pages, and nothing else is free but a block's.
+    let block = heap.allocate(2 * PAGE);
+    let _rest = heap.allocate(heap.figures().longest_free_run);
+    assert_eq!(heap.figures().free_pages, 0);
+    free(&heap, block);
+    assert!(heap.close_reserve());
+    assert_eq!(heap.check(), Ok(()));
+    assert_ne!(heap.allocate(2 * PAGE), block);
+}
+
+#[test]
 fn in_a_large_heap_that_keeps_a_buffer_there_is_one() {
     for buffer in [false, true] {
         let heap = large_that_keeps(buffer);

@@ -43,3 +43,36 @@ fn much_that_was_never_filled_is_kept_less_once() {
     assert_eq!(storage.cached_bytes(), 0);
     assert_eq!(inner.counts().live_grants, 0);
 }
+
+#[test]
+fn what_is_not_filled_counts_as_if_it_was_not_granted() {
+    for per_request in [false, true] {
+        let storage = Cached::new(MALLOC).with_interval(Duration::MAX);
+        let storage = if per_request {
+            storage.per_request()
+        } else {
+            storage
+        };
+        let round = |unfilled: [usize; 2]| {
+            storage.note_unfilled(0, unfilled[0]);
+            let grants = [0; 4].map(|_| take(&storage));
+            storage.note_unfilled(unfilled[0], unfilled[1]);
+            for grant in grants {
+                free(&storage, grant);
+            }
+            storage.note_unfilled(unfilled[1], 0);
+            storage.cached_bytes() / UNIT
+        };
+        // With `per_request` it makes no difference.
+        let kept = |filled| if per_request { 4 } else { filled };
+        assert_eq!(round([UNIT, UNIT]), kept(3));
+        // Half of one, which is cut as a whole because these grants are not divisible.
+        assert_eq!(round([2 * UNIT, UNIT / 2]), kept(3));
+        // Filled before anything was freed.
+        assert_eq!(round([2 * UNIT, 0]), 4);
+        // The bound is as it was, and nothing is left of what was told before all was given back.
+        assert_eq!(round([UNIT, UNIT]), 4);
+        assert_eq!(storage.trim(), 4 * UNIT);
+        assert_eq!(round([UNIT, UNIT]), kept(3));
+    }
+}

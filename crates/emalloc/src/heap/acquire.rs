@@ -101,6 +101,10 @@ impl State {
     ) -> Result<Grant, AllocError> {
         self.may_hold(size, requested)?;
         self.make_room(size, align);
+        let is_segment = size == self.geometry.segment_size;
+        if is_segment {
+            self.tell_unfilled(size);
+        }
         // (32 bits may not count that far. Then it will be refused.)
         let is_more_than_ever = self.held.get().saturating_add(size) > self.held_peak.get();
         match self.storage().allocate(size, align) {
@@ -116,7 +120,12 @@ impl State {
                 }
                 Ok(grant)
             }
-            Err(cause) => Err(self.storage_refused(cause, requested)),
+            Err(cause) => {
+                if is_segment {
+                    self.tell_unfilled(0);
+                }
+                Err(self.storage_refused(cause, requested))
+            }
         }
     }
 
@@ -138,6 +147,7 @@ impl State {
     /// Gives empty segments back that would make what is held, with `more` bytes, more than blocks have needed at any
     /// time lately: what is kept adds nothing to the peak. The storage will be asked for as much, at a multiple of `align`.
     fn make_room(&self, more: usize, align: usize) {
+        self.tell_unfilled(0);
         // The first segment never goes: a heap with none but that to give must not look through all.
         let first = self.is_whole(self.first, self.first.header().free_pages.get() as usize);
         if self.empty_segments.get() > usize::from(first) {

@@ -174,9 +174,8 @@ impl<S, H> Builder<S, H> {
         self
     }
 
-    /// Has the storage keep no more than blocks have filled, where much of what was held never was: the peak is lower where blocks of
-    /// a megabyte come again in other places, and a little of what is warm is lost. For a heap that lives on and has its
-    /// storage ([`Cached`](crate::storage::Cached)) to itself. Off unless told.
+    /// Where much of what was held was never filled, has the storage drop as much of what it keeps as soon as that is known. For a
+    /// heap that lives on and has its storage ([`Cached`](crate::storage::Cached)) to itself. Off unless told.
     pub fn keep_filled(mut self, only: bool) -> Self {
         self.options.keep_filled = only;
         self
@@ -364,6 +363,7 @@ impl<S: Storage + 'static, H: Handler + 'static> Builder<S, H> {
             need: Cell::new(size),
             keep: Cell::new(size),
             filled: Cell::new(size),
+            unfilled: Cell::new(0),
             keep_filled: options.keep_filled,
             retain: options.retain,
             compact: options.compact,
@@ -433,10 +433,9 @@ unsafe fn destroy<S: Storage, H: Handler>(state: NonNull<State>) {
         // SAFETY: the storage granted this with that size and alignment, and nothing is used any more.
         unsafe { storage.free(base, size, align) };
     };
-    state
-        .segments()
-        .filter(|&segment| segment != first)
-        .for_each(free);
+    let others = state.segments().filter(|&segment| segment != first);
+    others.for_each(free);
+    storage.note_unfilled(state.unfilled.get(), 0);
     // What is needed counts the reserve too; the peak does not.
     let used = state.usage.peak() > 0;
     // The state itself goes with the first segment.

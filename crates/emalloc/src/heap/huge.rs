@@ -115,6 +115,7 @@ impl State {
 
     /// Frees the block in a huge segment, and the segment.
     pub fn free_huge(&self, segment: Segment) {
+        self.tell_filled();
         self.usage.sub(self.huge_size(segment));
         self.release_segment(segment);
     }

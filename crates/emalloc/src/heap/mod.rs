@@ -50,6 +50,7 @@ mod small;
 mod spare;
 mod state;
 mod sweep;
+mod unfilled;
 mod usage;
 mod walk;
 
@@ -152,6 +153,7 @@ impl Drop for Heap {
                 // SAFETY: the state is alive until it is destroyed.
                 let state = unsafe { self.0.as_ref() };
                 state.give_up_blocks();
+                state.tell_filled();
                 // SAFETY: it is the one `destroy` was made for, and this is the end of it.
                 unsafe { (state.destroy)(self.0) };
             }

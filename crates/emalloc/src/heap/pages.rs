@@ -202,6 +202,7 @@ impl State {
         if self.is_whole(segment, header.free_pages.get() as usize) {
             // What is left beside it is spare.
             self.give_spares();
+            self.tell_filled();
         }
         let (first, length) = self.join(run, pages);
         if self.is_whole(segment, length) {
@@ -306,6 +307,7 @@ impl State {
     /// Gives empty segments, but never the first, back to the storage until no more than `most` bytes are held.
     /// Answers how many bytes.
     pub fn release_empty_segments(&self, most: usize) -> usize {
+        self.tell_filled();
         let held = self.held.get();
         for segment in self.segments() {
             if self.held.get() <= most {

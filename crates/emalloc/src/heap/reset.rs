@@ -16,6 +16,7 @@ impl State {
     pub fn reset(&self, silent: bool) {
         self.end_blocks(silent);
         self.give_up_blocks();
+        self.tell_filled();
         let keep = match self.retain {
             Retain::Adaptive => recent(self.keep.get(), self.need.get()),
             Retain::Bytes(bytes) => bytes,
@@ -40,6 +41,7 @@ impl State {
                 self.enter_pages(segment, self.free_end(segment));
             }
         }
+        self.tell_all_filled();
         self.need.set(0);
         self.filled.set(self.filled.get() - self.filled.get() / 8);
         // Entered last, the first segment is used first again: it is the warmest.

@@ -94,6 +94,8 @@ pub(super) struct State {
     /// The most bytes lately that were held at once and that blocks may have filled: neither in empty segments nor in long
     /// free runs.
     pub filled: Cell<usize>,
+    /// How much of what is held the storage was told last that is free.
+    pub unfilled: Cell<usize>,
     /// The storage is told when much of what was held was never filled.
     pub keep_filled: bool,
     pub retain: super::Retain,

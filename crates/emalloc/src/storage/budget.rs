@@ -204,7 +204,7 @@ impl<S> Budget<S> {
 // SAFETY: all memory is the inner storage's, handed through unchanged; a refusal here comes
 // before the inner storage is asked, and one there is undone here.
 unsafe impl<S: Storage> Storage for Budget<S> {
-    forward_storage!(|self| self.inner; capabilities, discard, is_usual, keep_less, will_fill, will_refill, request_ended, trim);
+    forward_storage!(|self| self.inner; capabilities, discard, is_usual, keep_less, note_unfilled, will_fill, will_refill, request_ended, trim);
 
     fn name(&self) -> &str {
         "budget"

@@ -129,7 +129,7 @@ fn one_more(counter: &AtomicUsize) {
 
 // SAFETY: every call is the inner storage's, handed through unchanged.
 unsafe impl<S: Storage> Storage for Counting<S> {
-    forward_storage!(|self| self.inner; is_usual, keep_less, will_fill, will_refill, request_ended);
+    forward_storage!(|self| self.inner; is_usual, keep_less, note_unfilled, will_fill, will_refill, request_ended);
 
     fn name(&self) -> &str {
         "counting"

@@ -95,7 +95,7 @@ impl<S> Failing<S> {
 // SAFETY: all memory is the inner storage's, handed through unchanged; a refusal comes
 // before the inner storage is asked.
 unsafe impl<S: Storage> Storage for Failing<S> {
-    forward_storage!(|self| self.inner; capabilities, free, discard, is_usual, keep_less, will_fill, will_refill, request_ended, trim);
+    forward_storage!(|self| self.inner; capabilities, free, discard, is_usual, keep_less, note_unfilled, will_fill, will_refill, request_ended, trim);
 
     fn name(&self) -> &str {
         "failing"

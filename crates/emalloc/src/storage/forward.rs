@@ -10,7 +10,7 @@ macro_rules! __forward_storage {
     (|$self:ident| $target:expr) => {
         $crate::storage::forward_storage!(
             |$self| $target;
-            name, capabilities, allocate, free, leave, take_back, resize, grow, move_resize, discard, is_usual, keep_less, will_fill, will_refill, request_ended, trim
+            name, capabilities, allocate, free, leave, take_back, resize, grow, move_resize, discard, is_usual, keep_less, note_unfilled, will_fill, will_refill, request_ended, trim
         );
     };
     (|$self:ident| $target:expr; $($method:ident),+ $(,)?) => {
@@ -104,6 +104,11 @@ macro_rules! __forward_storage {
             $target.keep_less(bytes);
         }
     };
+    (@note_unfilled $self:ident, $target:expr) => {
+        fn note_unfilled(&$self, before: usize, now: usize) {
+            $target.note_unfilled(before, now);
+        }
+    };
     (@will_fill $self:ident, $target:expr) => {
         unsafe fn will_fill(&$self, start: core::ptr::NonNull<u8>, size: usize, filled: usize) {
             // SAFETY: as for `free`.
@@ -147,7 +152,7 @@ macro_rules! __forward_storage {
 /// unsafe impl<S: Storage> Storage for Loud<S> {
 ///     emalloc::storage::forward_storage!(
 ///         |self| self.0;
-///         capabilities, free, resize, grow, move_resize, discard, is_usual, keep_less, will_fill, will_refill, request_ended, trim
+///         capabilities, free, resize, grow, move_resize, discard, is_usual, keep_less, note_unfilled, will_fill, will_refill, request_ended, trim
 ///     );
 ///
 ///     fn name(&self) -> &str {

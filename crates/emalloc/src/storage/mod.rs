@@ -267,6 +267,12 @@ pub unsafe trait Storage: Send {
         let _ = bytes;
     }
 
+    /// Hears that of what a heap over this storage holds `now` bytes are free, which were `before` when it told last; at its end
+    /// `now` is 0. Where what is kept is bounded by what was granted, they do not count as granted.
+    fn note_unfilled(&self, before: usize, now: usize) {
+        let _ = (before, now);
+    }
+
     /// Hears that a fresh grant will probably be filled: the heap that has it is large, and has filled the `filled` bytes that it had
     /// before. The system may bring in large pages for it, which takes less time and may take more memory.
     ///

@@ -118,7 +118,7 @@ impl<S: Storage> Ledger<S> {
 
 // SAFETY: all memory is the inner storage's, handed through.
 unsafe impl<S: Storage> Storage for Ledger<S> {
-    emalloc::storage::forward_storage!(|self| self.inner; capabilities, discard, is_usual, keep_less, trim);
+    emalloc::storage::forward_storage!(|self| self.inner; capabilities, discard, is_usual, keep_less, note_unfilled, trim);
 
     fn name(&self) -> &str {
         "ledger"

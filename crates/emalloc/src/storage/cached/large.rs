@@ -2,8 +2,8 @@
 //! before. Used by `cached` only.
 
 use core::ptr::{self, NonNull};
-use core::sync::atomic::Ordering;
 
+use super::bound::Held;
 use super::kept::{Piece, Ways};
 use super::{Cached, Store};
 use crate::layout::{LARGE_PAGE, round_up};
@@ -33,10 +33,7 @@ impl<S: Storage> Cached<S> {
         size: usize,
         filled: usize,
     ) {
-        let is_usual = |store: &mut Store, _| {
-            let granted = self.granted.load(Ordering::Relaxed);
-            store.bound.is_usual(granted)
-        };
+        let is_usual = |store: &mut Store, _| store.bound.is_usual(self.held_with(0, size));
         if size.max(LARGE_PAGE) <= filled / LITTLE || self.with_store(FEW, is_usual) == Some(true) {
             // SAFETY: the same promise.
             unsafe { self.inner.will_fill(start, size, filled) };
@@ -56,8 +53,8 @@ impl<S: Storage> Cached<S> {
             return;
         }
         let take = |store: &mut Store, ways| {
-            let granted = self.granted.load(Ordering::Relaxed);
-            take_renewal(store, ways, granted, (start.addr().get(), size))
+            let held = self.held_with(0, size);
+            take_renewal(store, ways, held, (start.addr().get(), size))
         };
         let Some(renewal) = self.with_store(FEW, take).flatten() else {
             return;
@@ -78,7 +75,7 @@ impl<S: Storage> Cached<S> {
 fn take_renewal(
     store: &mut Store,
     ways: Ways,
-    granted: usize,
+    held: Held,
     (from, size): (usize, usize),
 ) -> Option<Renewal> {
     let to = from + size;
@@ -87,7 +84,7 @@ fn take_renewal(
         .map(|(start, end)| start == end || store.kept.holds(start, end - start, ways));
     let start = if before { first } else { first + LARGE_PAGE };
     let end = if behind { last } else { last - LARGE_PAGE };
-    if start >= end || !store.bound.renew(granted, end - start) {
+    if start >= end || !store.bound.renew(held, end - start) {
         return None;
     }
     let mut take = |start: usize, end: usize| {

@@ -30,8 +30,8 @@ const MUCH: usize = 2 * LARGE_PAGE;
 /// ([`Capabilities::divisible`]), pieces are cut, joined and made larger to fit. A thread that finds another one
 /// at the table goes to the storage inside instead.
 ///
-/// What is granted and what is kept are together never more than what was granted at once at some time before:
-/// keeping adds nothing to the peak. That bound falls: at each call, but at most once per interval, by half of
+/// What is granted and what is kept are together never more than what was granted at once at some time before, less what heaps
+/// have told that they did not fill of that ([`Storage::note_unfilled`]): keeping adds nothing to the peak. That bound falls: at each call, but at most once per interval, by half of
 /// what it is above the most that was granted since (after a longer silence: half for each interval that has passed, and
 /// above what is granted now); with [`per_request`](Self::per_request) less is kept at the end of each request. What is kept beyond it goes back, the coldest first.
 /// Without calls nothing happens; [`trim`](Storage::trim) gives all back at once. When the
@@ -66,6 +66,10 @@ pub struct Cached<S: Storage> {
     at_rest: AtomicBool,
     /// Bytes granted and not freed.
     granted: AtomicUsize,
+    /// As many of them as heaps have told that are free.
+    unfilled: AtomicUsize,
+    /// The most that was granted and filled since the table was entered last.
+    filled: AtomicUsize,
     /// As many of them as are in segments.
     segments: AtomicUsize,
     /// Bytes that are being asked for. They need room, but may yet be refused.
@@ -102,6 +106,8 @@ impl<S: Storage> Cached<S> {
             slot: Slot::new(),
             at_rest: AtomicBool::new(false),
             granted: AtomicUsize::new(0),
+            unfilled: AtomicUsize::new(0),
+            filled: AtomicUsize::new(0),
             segments: AtomicUsize::new(0),
             asked: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
@@ -324,9 +330,8 @@ unsafe impl<S: Storage> Storage for Cached<S> {
     fn is_usual(&self, size: usize, align: usize) -> bool {
         let wanted = Wanted { size, align };
         let is_usual = |store: &mut Store, ways| {
-            let granted = self.granted.load(Ordering::Relaxed);
             // (What is kept in pieces goes back as the grant is made: all together stays below the bound.)
-            store.bound.is_usual(granted.saturating_add(size))
+            store.bound.is_usual(self.held_with(size, 0))
                 || (size >= MUCH && store.kept.bytes() >= size)
                 || store.kept.has(wanted, ways)
         };
@@ -336,6 +341,13 @@ unsafe impl<S: Storage> Storage for Cached<S> {
     fn keep_less(&self, bytes: usize) {
         if self.cached_bytes() > 0 {
             self.settle_below(bytes);
+        }
+    }
+
+    fn note_unfilled(&self, before: usize, now: usize) {
+        // With `per_request` so little is kept that it makes no difference to the peak.
+        if !self.per_request && before != now {
+            self.count_unfilled(before, now);
         }
     }
 

@@ -1,6 +1,7 @@
 //! How `cached` uses its table: entering it, leaving it with no more than the bound allows, serving
 //! grants out of it, making it give way when memory is short. Used by `cached` only.
 
+use super::bound::Held;
 use super::kept::{Piece, Wanted, Ways};
 use super::{Cached, Store};
 use crate::layout::LARGE_PAGE;
@@ -59,7 +60,9 @@ impl<S: Storage> Cached<S> {
         self.at_rest.store(false, Ordering::Relaxed);
         self.free_put_off(&mut store, ways);
         let granted = self.granted.load(Ordering::Relaxed);
-        store.bound.pass_time(now, self.interval, granted);
+        store
+            .bound
+            .pass_time(now, self.interval, self.held(granted));
         let answer = act(&mut store, ways);
         self.settle(store, ways, 0);
         answer
@@ -81,7 +84,7 @@ impl<S: Storage> Cached<S> {
             self.free_put_off(&mut store, ways);
             let granted = self.granted.load(Ordering::Relaxed);
             // Only what was granted raises the bound: a size that is refused must not.
-            store.bound.see(granted);
+            store.bound.see(self.most_held(granted));
             store.bound.see_segments(self.in_segments());
             let asked = self.asked.load(Ordering::Relaxed);
             let room = store
@@ -156,7 +159,7 @@ impl<S: Storage> Cached<S> {
         if let Some((piece, used)) = self.slot.empty() {
             let granted = self.granted.fetch_sub(piece.size, Ordering::Relaxed);
             let unused = if used { 0 } else { piece.size };
-            store.bound.see(granted - unused);
+            store.bound.see(self.held(granted - unused));
             self.uncount_segment(piece.size);
             store
                 .bound
@@ -189,6 +192,7 @@ impl<S: Storage> Cached<S> {
     /// Gives everything kept to the storage inside. Answers the bytes.
     pub(super) fn drop_kept(&self) -> usize {
         self.with_store(MANY, |store, _| {
+            self.filled.store(0, Ordering::Relaxed);
             store.bound.close();
             store.kept.bytes()
         })
@@ -200,9 +204,8 @@ impl<S: Storage> Cached<S> {
         let keep = |store: &mut Store, ways| {
             store.bound.see_segments(self.in_segments());
             // Both counts change at once, so that their sum stays below the bound.
-            store
-                .bound
-                .see(self.granted.fetch_sub(less, Ordering::Relaxed));
+            let granted = self.granted.fetch_sub(less, Ordering::Relaxed);
+            store.bound.see(self.most_held(granted));
             store.kept.put(piece, ways)
         };
         match self.with_store(FEW, keep) {
@@ -213,6 +216,50 @@ impl<S: Storage> Cached<S> {
             }
         }
         self.give_back(piece);
+    }
+
+    /// What is `granted`, and how much of that is filled, as far as heaps have told.
+    fn held(&self, granted: usize) -> Held {
+        let unfilled = self.unfilled.load(Ordering::Relaxed);
+        Held {
+            granted,
+            filled: granted.saturating_sub(unfilled),
+        }
+    }
+
+    /// What is granted, `more` bytes of which are not counted yet, once `size` bytes of it are filled that are the newest.
+    pub(super) fn held_with(&self, more: usize, size: usize) -> Held {
+        let granted = self.granted.load(Ordering::Relaxed).saturating_add(more);
+        let held = self.held(granted);
+        Held {
+            // (A huge block counts as filled already.)
+            filled: held.filled.saturating_add(size).min(granted),
+            ..held
+        }
+    }
+
+    /// What is `granted`, with the most that was filled since somebody asked last.
+    fn most_held(&self, granted: usize) -> Held {
+        let before = match self.filled.load(Ordering::Relaxed) {
+            0 => 0,
+            _ => self.filled.swap(0, Ordering::Relaxed),
+        };
+        let held = self.held(granted);
+        Held {
+            filled: held.filled.max(before),
+            ..held
+        }
+    }
+
+    /// Counts that of what a heap holds `now` bytes are free, and not `before` any more.
+    pub(super) fn count_unfilled(&self, before: usize, now: usize) {
+        let more = now.wrapping_sub(before);
+        let unfilled = self.unfilled.fetch_add(more, Ordering::Relaxed);
+        if now < before {
+            let granted = self.granted.load(Ordering::Relaxed);
+            let filled = granted.saturating_sub(unfilled.wrapping_add(more));
+            self.filled.fetch_max(filled, Ordering::Relaxed);
+        }
     }
 
     /// Whether a size is one that the storage inside can have. Anything else would be cut at wrong places.
