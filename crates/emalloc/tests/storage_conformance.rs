@@ -42,6 +42,17 @@ fn every_storage_of_the_registry() {
 }
 
 #[test]
+fn no_storage_of_the_registry_takes_an_alignment_that_is_none() {
+    for entry in registry::entries() {
+        let storage = open(entry).unwrap();
+        for align in [0, 3, 24, 4097, usize::MAX] {
+            let granted = storage.allocate(64 << 10, align);
+            assert!(granted.is_err(), "{}: {align}", entry.name);
+        }
+    }
+}
+
+#[test]
 fn every_storage_of_the_registry_in_every_wrapper() {
     for entry in registry::entries() {
         println!("{}", entry.name);

@@ -38,6 +38,9 @@ pub fn page_size() -> usize {
 
 /// Memory of the C library's allocator with any alignment (`posix_memalign`).
 pub fn aligned_malloc(size: usize, align: usize) -> *mut u8 {
+    if !align.is_power_of_two() {
+        return ptr::null_mut();
+    }
     let mut start = ptr::null_mut();
     // SAFETY: the alignment is a power of two, and a multiple of a pointer's size after `max`.
     let refused = unsafe { libc::posix_memalign(&mut start, align.max(size_of::<usize>()), size) };

@@ -142,6 +142,9 @@ pub fn heap_create() -> Result<HeapHandle, i32> {
 /// # Safety
 /// The heap is alive.
 pub unsafe fn heap_alloc(heap: HeapHandle, size: usize, align: usize) -> *mut u8 {
+    if !align.is_power_of_two() {
+        return ptr::null_mut();
+    }
     let align = align.max(size_of::<*mut u8>());
     let Some(bytes) = size
         .checked_add(align)
