@@ -18,7 +18,7 @@ use crate::storage::{Grant, StorageError};
 const LARGE: usize = 2 * LARGE_PAGE;
 
 /// So many free runs are looked at, at most, before the heap takes more memory.
-const LOOKED_AT: usize = 32;
+pub(super) const LOOKED_AT: usize = 32;
 
 /// One part in so many of what was held at most is much.
 const MUCH: usize = 8;

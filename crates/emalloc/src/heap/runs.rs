@@ -26,8 +26,6 @@ pub(super) struct FreeRuns {
     /// Bit `n` says whether list `n` has runs.
     filled: [Cell<u64>; 2],
     lists: [Cell<*mut PageInfo>; LISTS],
-    /// The pages of those that share a list.
-    long_pages: Cell<usize>,
 }
 
 /// A free run that is entered.
@@ -78,18 +76,11 @@ impl FreeRuns {
         Self {
             filled: [const { Cell::new(0) }; 2],
             lists: [const { Cell::new(ptr::null_mut()) }; LISTS],
-            long_pages: Cell::new(0),
         }
-    }
-
-    /// The pages of the runs of more than [`EXACT`] pages.
-    pub fn long_pages(&self) -> usize {
-        self.long_pages.get()
     }
 
     /// Forgets all runs.
     pub fn clear(&self) {
-        self.long_pages.set(0);
         for (word, lists) in self.filled.iter().zip(self.lists.chunks(64)) {
             let mut bits = word.replace(0);
             while bits != 0 {
@@ -124,18 +115,12 @@ impl FreeRuns {
         self.lists[list].set(pointer);
         let word = &self.filled[list / 64];
         word.set(word.get() | 1 << (list % 64));
-        if list >= EXACT {
-            self.long_pages.set(self.long_pages.get() + pages);
-        }
     }
 
     /// Takes out a run.
     #[inline(always)]
     pub fn remove(&self, geometry: &Geometry, run: FreeRun) {
         self.unlist(run.first.info(geometry), run.list);
-        if run.is_long() {
-            self.long_pages.set(self.long_pages.get() - run.pages);
-        }
     }
 
     /// Takes out of list `list` what is on it.
@@ -199,8 +184,6 @@ impl FreeRuns {
             Some(previous) => previous.next.set(pointer),
             None => self.lists[old.list].set(pointer),
         }
-        self.long_pages
-            .set(self.long_pages.get() - old.pages + pages);
     }
 
     /// The shortest run of at least `pages` pages, which are few; it stays entered.

@@ -6,6 +6,7 @@
 //! filled. In between pages are filled without a word, and while something is taken or given the count is rather too high. A
 //! heap that never held more than its first segment has told nothing: that counts as filled.
 
+use super::acquire::LOOKED_AT;
 use super::state::State;
 use crate::layout::PAGE;
 
@@ -32,7 +33,8 @@ impl State {
     }
 
     fn free_bytes(&self) -> usize {
-        self.free_runs.long_pages() * PAGE
+        let runs = self.free_runs.long(&self.geometry).take(LOOKED_AT);
+        runs.map(|run| run.pages * PAGE).sum()
     }
 
     fn set_unfilled(&self, bytes: usize) {
