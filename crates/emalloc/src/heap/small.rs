@@ -79,7 +79,9 @@ impl State {
         for back in 0..pages {
             first.plus(back).set_span(&self.geometry, back);
         }
-        self.make_hot(class, first);
+        if self.cold.is_on() {
+            self.make_hot(class, first);
+        }
         let next = first.plus(pages);
         if next.index < self.geometry.pages {
             self.fetch_ahead(next.start());
