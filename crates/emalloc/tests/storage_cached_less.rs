@@ -68,6 +68,9 @@ fn what_is_not_filled_counts_as_if_it_was_not_granted() {
         assert_eq!(round([UNIT, UNIT]), kept(3));
         // Half of one, which is cut as a whole because these grants are not divisible.
         assert_eq!(round([2 * UNIT, UNIT / 2]), kept(3));
+        // So little is not worth a cut.
+        assert_eq!(round([2 * UNIT, UNIT / 2 - 1]), 4);
+        assert_eq!(storage.trim(), 4 * UNIT);
         // Filled before anything was freed.
         assert_eq!(round([2 * UNIT, 0]), 4);
         // The bound is as it was, and nothing is left of what was told before all was given back.

@@ -16,8 +16,23 @@ pub(super) struct Held {
     pub(super) filled: usize,
 }
 
+/// Where less than this part of what is granted is free, it counts as filled: what is kept would be cut at the end of each request,
+/// and its large pages broken up, for little.
+const LITTLE: usize = 8;
+
 impl Held {
     const NOTHING: Self = Self::all(0);
+
+    /// Of `granted` bytes `unfilled` are free.
+    pub(super) const fn new(granted: usize, unfilled: usize) -> Self {
+        if unfilled < granted / LITTLE {
+            return Self::all(granted);
+        }
+        Self {
+            granted,
+            filled: granted.saturating_sub(unfilled),
+        }
+    }
 
     /// All of it is.
     const fn all(granted: usize) -> Self {

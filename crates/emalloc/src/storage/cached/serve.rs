@@ -220,11 +220,7 @@ impl<S: Storage> Cached<S> {
 
     /// What is `granted`, and how much of that is filled, as far as heaps have told.
     fn held(&self, granted: usize) -> Held {
-        let unfilled = self.unfilled.load(Ordering::Relaxed);
-        Held {
-            granted,
-            filled: granted.saturating_sub(unfilled),
-        }
+        Held::new(granted, self.unfilled.load(Ordering::Relaxed))
     }
 
     /// What is granted, `more` bytes of which are not counted yet, once `size` bytes of it are filled that are the newest.
@@ -257,8 +253,8 @@ impl<S: Storage> Cached<S> {
         let unfilled = self.unfilled.fetch_add(more, Ordering::Relaxed);
         if now < before {
             let granted = self.granted.load(Ordering::Relaxed);
-            let filled = granted.saturating_sub(unfilled.wrapping_add(more));
-            self.filled.fetch_max(filled, Ordering::Relaxed);
+            let held = Held::new(granted, unfilled.wrapping_add(more));
+            self.filled.fetch_max(held.filled, Ordering::Relaxed);
         }
     }
 
