@@ -31,7 +31,8 @@ const MUCH: usize = 2 * LARGE_PAGE;
 /// at the table goes to the storage inside instead.
 ///
 /// What is granted and what is kept are together never more than what was granted at once at some time before, less what heaps
-/// have told that they did not fill of that ([`Storage::note_unfilled`]): keeping adds nothing to the peak. That bound falls: at each call, but at most once per interval, by half of
+/// have told that they did not fill of that ([`Storage::note_unfilled`]; less than an eighth counts as filled): keeping
+/// adds nothing to the peak. That bound falls: at each call, but at most once per interval, by half of
 /// what it is above the most that was granted since (after a longer silence: half for each interval that has passed, and
 /// above what is granted now); with [`per_request`](Self::per_request) less is kept at the end of each request. What is kept beyond it goes back, the coldest first.
 /// Without calls nothing happens; [`trim`](Storage::trim) gives all back at once. When the
