@@ -16,8 +16,8 @@ pub(super) struct Held {
     pub(super) filled: usize,
 }
 
-/// Where less than this part of what is granted is free, it counts as filled: what is kept would be cut at the end of each request,
-/// and its large pages broken up, for little.
+/// Where less than this part of what is granted is free, it counts as filled: what is kept would be cut at the end of each request
+/// for little.
 const LITTLE: usize = 8;
 
 impl Held {
